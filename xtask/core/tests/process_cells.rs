@@ -1,13 +1,19 @@
 //! Whatever a task looks like and however the run is stopped: nothing is left. Four shapes times four stops.
 #![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "what only tests call may fail as tests do"
+)]
 
-mod support;
+mod process_support;
 
+use process_support::{before, children, patience, processes_with, runs};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{before, children, patience, processes_with, runs};
 
 /// What the task is, and how many `sleep` it consists of.
 #[derive(Debug, Clone, Copy)]
@@ -61,11 +67,11 @@ enum Stop {
 struct Running {
     probe: Child,
     pid: Pid,
-    guard: Pid,
+    guard: Option<Pid>,
     variable: String,
 }
 
-fn start(shape: Shape, case: &str) -> Running {
+fn launch(shape: Shape, case: &str) -> Running {
     let variable = format!("PROBE_CASE={}-{case}-{}", std::process::id(), shape.name);
     let (name, value) = variable.split_once('=').unwrap();
     #[expect(
@@ -80,12 +86,17 @@ fn start(shape: Shape, case: &str) -> Running {
         .spawn()
         .unwrap();
     let pid = Pid::from_child(&probe);
-    let mut running = Running {
+    Running {
         probe,
         pid,
-        guard: pid,
+        guard: None,
         variable,
-    };
+    }
+}
+
+/// Launches it and waits until all of it is there.
+fn start(shape: Shape, case: &str) -> Running {
+    let mut running = launch(shape, case);
     let sleeps = || {
         processes_with(&running.variable)
             .iter()
@@ -97,7 +108,10 @@ fn start(shape: Shape, case: &str) -> Running {
         "{shape:?}: {:?}",
         processes_with(&running.variable)
     );
-    running.guard = children(&pid.as_raw_nonzero().to_string())[0];
+    running.guard = children(&running.pid.as_raw_nonzero().to_string())
+        .first()
+        .copied();
+    assert!(running.guard.is_some());
     running
 }
 
@@ -105,9 +119,11 @@ impl Running {
     fn left(&self) -> Vec<(Pid, String)> {
         let mut left = processes_with(&self.variable);
         left.retain(|(pid, _)| runs(*pid));
-        if runs(self.guard) {
-            left.push((self.guard, "the guard".into()));
-        }
+        left.extend(
+            self.guard
+                .filter(|guard| runs(*guard))
+                .map(|guard| (guard, "the guard".to_owned())),
+        );
         left
     }
 }
@@ -156,29 +172,74 @@ fn check(shape: Shape, stop: Stop) {
 
 #[test]
 fn sigint_to_the_process_leaves_nothing() {
-    SHAPES.map(|shape| check(shape, Stop::Process(Signal::INT)));
+    SHAPES
+        .iter()
+        .for_each(|shape| check(*shape, Stop::Process(Signal::INT)));
 }
 
 #[test]
 fn sigterm_to_the_process_leaves_nothing() {
-    SHAPES.map(|shape| check(shape, Stop::Process(Signal::TERM)));
+    SHAPES
+        .iter()
+        .for_each(|shape| check(*shape, Stop::Process(Signal::TERM)));
 }
 
 #[test]
 fn sigkill_to_the_process_leaves_nothing() {
-    SHAPES.map(|shape| check(shape, Stop::Process(Signal::KILL)));
+    SHAPES
+        .iter()
+        .for_each(|shape| check(*shape, Stop::Process(Signal::KILL)));
 }
 
 #[test]
 fn sigint_to_the_group_leaves_nothing() {
-    SHAPES.map(|shape| check(shape, Stop::Group(Signal::INT)));
+    SHAPES
+        .iter()
+        .for_each(|shape| check(*shape, Stop::Group(Signal::INT)));
+}
+
+#[test]
+fn a_run_that_is_stopped_while_it_starts_leaves_nothing_either() {
+    for n in 0..40 {
+        let shape = Shape {
+            name: "starting",
+            script: "setsid sleep 1000 & sleep 1000 & wait",
+            sleeps: 0,
+        };
+        let mut running = launch(shape, &n.to_string());
+        // From before the guard exists until after the task is complete.
+        let moment = Instant::now() + Duration::from_micros(300) * n;
+        while Instant::now() < moment {
+            std::hint::spin_loop();
+        }
+        if n % 2 == 0 {
+            kill_process(running.pid, Signal::KILL).unwrap();
+        } else {
+            kill_process_group(running.pid, Signal::INT).unwrap();
+        }
+        assert!(
+            before(patience(), || running.probe.try_wait().unwrap().is_some()),
+            "{n}: {:?}",
+            running.left()
+        );
+        let status = running.probe.wait().unwrap();
+        // Before it has its handlers, the probe itself dies of the signal.
+        assert!(
+            status.code() == Some(130) || matches!(status.signal(), Some(2 | 9)),
+            "{n}: {status:?}"
+        );
+        let gone = before(Instant::now() + Duration::from_secs(3), || {
+            running.left().is_empty()
+        });
+        assert!(gone, "{n}: {:?}", running.left());
+    }
 }
 
 #[test]
 fn the_guard_survives_every_signal_that_means_stop() {
     let mut running = start(SHAPES[0], "survives");
     for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
-        kill_process(running.guard, signal).unwrap();
+        kill_process(running.guard.unwrap(), signal).unwrap();
     }
     // It is alive if it still does its duty.
     kill_process(running.pid, Signal::INT).unwrap();
@@ -190,7 +251,7 @@ fn the_guard_survives_every_signal_that_means_stop() {
 #[test]
 fn a_run_whose_guard_is_killed_ends_with_an_error_and_takes_its_tasks_along() {
     let mut running = start(SHAPES[0], "guard killed");
-    kill_process(running.guard, Signal::KILL).unwrap();
+    kill_process(running.guard.unwrap(), Signal::KILL).unwrap();
     assert!(before(patience(), || running.probe.try_wait().unwrap().is_some()));
     assert_eq!(running.probe.wait().unwrap().code(), Some(20));
     assert!(

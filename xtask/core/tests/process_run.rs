@@ -1,12 +1,13 @@
 //! One child from start to end: what goes in, what comes out, and every way in which it can end.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "what only tests call may fail as tests do")]
 
-mod support;
+mod process_support;
 
+use process_support::{before, children, patience, processes_with, runs};
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use support::{before, children, patience, processes_with, runs};
 use tokio::time::Instant;
 use xtask_core::cancel::{Cancel, CancelSource};
 use xtask_core::event::Stream;
@@ -105,7 +106,7 @@ async fn a_child_has_no_descriptor_of_ours_and_none_of_another_child() {
     let (source, cancel) = CancelSource::new();
     let (ready, mut wait) = tokio::sync::mpsc::unbounded_channel();
     let other = supervisor.run(sh("echo ready; exec sleep 1000"), None, &cancel, |_, _| {
-        ready.send(()).unwrap()
+        ready.send(()).unwrap();
     });
     let list = async {
         wait.recv().await.unwrap();

@@ -427,7 +427,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_text_are_shown_as_replacements_and_logged_as_they_are() {
-        let seen = seen(&[], 1000, &[(Stdout, b"a\xff\0b\n"), (Stdout, &[0xff; 5000])]);
+        let seen = seen(&[], 10_000, &[(Stdout, b"a\xff\0b\n"), (Stdout, &[0xff; 5000])]);
         assert_eq!(seen.lines[0].1, "a\u{fffd}\0b");
         assert!(seen.lines[1].1.len() <= LONGEST_LINE && seen.lines[1].1.ends_with('…'));
         assert!(seen.log.starts_with(b"a\xff\0b\n\xff\xff"));

@@ -183,24 +183,23 @@ impl Guard {
 
     /// Notices deaths, kills what has no business to live, reports tasks that are over. Returns whether anything is left.
     fn look(&mut self) -> bool {
-        let haunted = loop {
+        let ghosts = loop {
             self.tasks.values_mut().for_each(Task::look);
-            let haunted = self.sweep();
-            // Only now the dead are collected, so only now an empty group shows; what else the task has left must go then.
-            if !self
+            let ghosts = self.sweep();
+            // Only when the dead are collected an empty group shows; and whatever died may have left children to the guard.
+            let settled = self
                 .tasks
                 .values_mut()
-                .fold(false, |again, task| task.settle() | again)
-            {
-                break haunted;
+                .fold(false, |settled, task| task.settle() | settled);
+            if !settled && !ghosts.collected {
+                break ghosts;
             }
         };
-        let over: Vec<TaskId> = self
-            .tasks
-            .iter()
-            .filter(|(id, task)| task.is_over(haunted.contains(&Some(**id))))
-            .map(|(id, _)| *id)
-            .collect();
+        let over = |(id, task): (&TaskId, &Task)| {
+            task.is_over(ghosts.of.contains(id), ghosts.unknown)
+                .then_some(*id)
+        };
+        let over: Vec<TaskId> = self.tasks.iter().filter_map(over).collect();
         for id in over {
             if let Some(status) = self.tasks.remove(&id).and_then(|task| task.status())
                 && self.socket.reply(Reply::Exited { id, status }).is_err()
@@ -208,40 +207,55 @@ impl Guard {
                 self.end();
             }
         }
-        !self.tasks.is_empty() || !haunted.is_empty()
+        !self.tasks.is_empty() || !ghosts.of.is_empty() || ghosts.unknown
     }
 
-    /// Kills the adopted processes whose task does not run any more, and returns the tasks that still have some.
-    fn sweep(&self) -> BTreeSet<Option<TaskId>> {
-        let leaders: HashSet<Pid> = self
+    /// Collects the dead among the adopted processes, and kills those whose task does not run any more.
+    fn sweep(&self) -> Ghosts {
+        let live: HashSet<Pid> = self
             .tasks
             .values()
             .filter(|task| !task.is_leaving())
             .map(Task::group)
             .collect();
-        let mut haunted = BTreeSet::new();
-        for pid in tree::adopted().into_iter().filter(|pid| !leaders.contains(pid)) {
+        let mut ghosts = Ghosts::default();
+        for pid in tree::adopted().into_iter().filter(|pid| !live.contains(pid)) {
             if !matches!(rustix::process::waitpid(Some(pid), WaitOptions::NOHANG), Ok(None)) {
+                ghosts.collected = true;
                 continue;
             }
-            let task = tree::task_of(pid);
-            let lives = match task {
-                Some(id) => self.tasks.get(&id).is_some_and(|task| !task.is_leaving()),
-                // It has thrown away its environment. It may belong to any task that still runs.
-                None => !leaders.is_empty(),
-            };
-            if lives && self.ends.is_none() {
-                continue;
-            }
-            haunted.insert(task);
-            match rustix::process::getpgid(Some(pid)) {
-                Ok(group) if !leaders.contains(&group) && group != rustix::process::getpgrp() => {
-                    let _ = kill_process_group(group, Signal::KILL);
+            match tree::task_of(pid) {
+                Some(id) if self.tasks.get(&id).is_some_and(|task| !task.is_leaving()) => continue,
+                Some(id) => {
+                    ghosts.of.insert(id);
                 }
-                Ok(_) | Err(_) => {}
+                None => {
+                    ghosts.unknown = true;
+                    // It may belong to any task that still runs. Its turn comes when none does.
+                    if !live.is_empty() {
+                        continue;
+                    }
+                }
+            }
+            if let Ok(group) = rustix::process::getpgid(Some(pid))
+                && !live.contains(&group)
+                && group != rustix::process::getpgrp()
+            {
+                let _ = kill_process_group(group, Signal::KILL);
             }
             let _ = kill_process(pid, Signal::KILL);
         }
-        haunted
+        ghosts
     }
+}
+
+/// Adopted processes that are not part of a running task, as far as is known.
+#[derive(Default)]
+struct Ghosts {
+    /// The tasks that they belong to.
+    of: BTreeSet<TaskId>,
+    /// There is one that does not say where it belongs: it has thrown away its environment, or is just replacing its program.
+    unknown: bool,
+    /// Others were found dead and collected.
+    collected: bool,
 }

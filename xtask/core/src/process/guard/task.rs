@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// What was killed may take so long to go before its task counts as over all the same.
 const LINGER: Duration = Duration::from_secs(1);
+/// A process that is replacing its program does not say where it belongs for a moment shorter than this.
+const DOUBT: Duration = Duration::from_millis(50);
 
 /// The descriptors of a task.
 pub(super) struct Streams {
@@ -37,7 +39,7 @@ enum Phase {
         kill_at: Instant,
     },
     /// The first process has ended and the rest was killed.
-    Leaving { status: Status, until: Instant },
+    Leaving { status: Status, since: Instant },
 }
 
 impl Task {
@@ -101,14 +103,13 @@ impl Task {
     /// Notices what has happened to it and does what is due.
     pub(super) fn look(&mut self) {
         let now = Instant::now();
-        let until = now + LINGER;
         match self.phase {
             Phase::Running => {
                 if self.leader_is_dead() {
                     // While the first process is not collected, nobody else can get its number.
                     self.signal(Signal::KILL);
                     if let Some(status) = self.collect() {
-                        self.phase = Phase::Leaving { status, until };
+                        self.phase = Phase::Leaving { status, since: now };
                     }
                 }
             }
@@ -125,10 +126,10 @@ impl Task {
                     }
                 });
                 self.phase = match status {
-                    Some(status) if due => Phase::Leaving { status, until },
+                    Some(status) if due => Phase::Leaving { status, since: now },
                     status => Phase::Stopping {
                         status,
-                        kill_at: if due { until } else { kill_at },
+                        kill_at: if due { now + LINGER } else { kill_at },
                     },
                 };
             }
@@ -145,7 +146,7 @@ impl Task {
             } if self.group_is_empty() => {
                 self.phase = Phase::Leaving {
                     status,
-                    until: Instant::now() + LINGER,
+                    since: Instant::now(),
                 };
                 true
             }
@@ -158,11 +159,15 @@ impl Task {
         matches!(self.phase, Phase::Leaving { .. })
     }
 
-    /// Whether it can be reported as ended; `haunted` if some process outside its group still belongs to it.
-    pub(super) fn is_over(&self, haunted: bool) -> bool {
+    /// Whether it can be reported as ended: nothing of it is left, or it has lingered long enough. `haunted` if a process outside
+    /// its group belongs to it, `suspected` if there is one of which nobody knows where it belongs.
+    pub(super) fn is_over(&self, haunted: bool, suspected: bool) -> bool {
         match self.phase {
             Phase::Running | Phase::Stopping { .. } => false,
-            Phase::Leaving { until, .. } => until <= Instant::now() || !haunted && self.group_is_empty(),
+            Phase::Leaving { since, .. } => {
+                let age = since.elapsed();
+                age >= LINGER || self.group_is_empty() && !haunted && (!suspected || age >= DOUBT)
+            }
         }
     }
 
@@ -180,7 +185,7 @@ impl Task {
         match self.phase {
             Phase::Running => None,
             Phase::Stopping { kill_at, .. } => Some(kill_at),
-            Phase::Leaving { until, .. } => Some(until),
+            Phase::Leaving { since, .. } => Some(since + LINGER),
         }
     }
 

@@ -4,7 +4,7 @@ use rustix::process::Pid;
 use std::time::{Duration, Instant};
 
 /// Every process whose environment holds `NAME=value`, with its program's name.
-pub fn processes_with(variable: &str) -> Vec<(Pid, String)> {
+pub(crate) fn processes_with(variable: &str) -> Vec<(Pid, String)> {
     let entries = std::fs::read_dir("/proc").unwrap();
     let pids = entries.filter_map(|entry| Pid::from_raw(entry.ok()?.file_name().to_str()?.parse().ok()?));
     let marked = pids.filter(|pid| {
@@ -18,20 +18,20 @@ pub fn processes_with(variable: &str) -> Vec<(Pid, String)> {
 }
 
 /// The name of a process's program; empty if there is no such process.
-pub fn name(pid: Pid) -> String {
+pub(crate) fn name(pid: Pid) -> String {
     let name = std::fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero())).unwrap_or_default();
     name.trim().to_owned()
 }
 
 /// Whether the process runs: a dead one that nobody has collected yet does not.
-pub fn runs(pid: Pid) -> bool {
+pub(crate) fn runs(pid: Pid) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
     stat.rsplit_once(") ")
         .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// The children of a process, or of a single thread: `1`, `thread-self`.
-pub fn children(of: &str) -> Vec<Pid> {
+pub(crate) fn children(of: &str) -> Vec<Pid> {
     let main = format!("/proc/{of}/task/{of}/children");
     let list =
         std::fs::read_to_string(main).or_else(|_| std::fs::read_to_string(format!("/proc/{of}/children")));
@@ -42,7 +42,7 @@ pub fn children(of: &str) -> Vec<Pid> {
 }
 
 /// Asks again and again until the answer is yes; whether it was before the deadline.
-pub fn before(deadline: Instant, mut answer: impl FnMut() -> bool) -> bool {
+pub(crate) fn before(deadline: Instant, mut answer: impl FnMut() -> bool) -> bool {
     loop {
         if answer() {
             return true;
@@ -55,6 +55,6 @@ pub fn before(deadline: Instant, mut answer: impl FnMut() -> bool) -> bool {
 }
 
 /// Long enough for anything that is sure to come, on a machine that has much else to do.
-pub fn patience() -> Instant {
+pub(crate) fn patience() -> Instant {
     Instant::now() + Duration::from_secs(30)
 }
