@@ -1,1 +1,3 @@
 //! The only place that spawns: guarded, masked, logged.
+
+pub mod query;
