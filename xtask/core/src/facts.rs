@@ -24,7 +24,14 @@ pub struct Observation {
 impl Observation {
     /// An observation without a place.
     pub fn new(rule: impl Into<String>, severity: Severity, message: impl Into<String>) -> Self {
-        Observation { rule: rule.into(), severity, message: message.into(), file: None, line: None, fixed: None }
+        Observation {
+            rule: rule.into(),
+            severity,
+            message: message.into(),
+            file: None,
+            line: None,
+            fixed: None,
+        }
     }
 
     /// The same at a place. Line 0, which some tools use for "the whole file", is no line.

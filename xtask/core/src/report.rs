@@ -149,7 +149,9 @@ pub enum ReadError {
     #[error("not a run report: {0}")]
     NotAReport(serde_json::Error),
     /// Written by another version of this program.
-    #[error("this report has schema {0}, this program reads schema {SCHEMA}: use the xtask of the commit that wrote it")]
+    #[error(
+        "this report has schema {0}, this program reads schema {SCHEMA}: use the xtask of the commit that wrote it"
+    )]
     OtherVersion(u32),
 }
 

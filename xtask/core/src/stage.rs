@@ -86,6 +86,9 @@ pub struct Weight {
 
 impl Default for Weight {
     fn default() -> Self {
-        Weight { cores: 1, memory_mib: 256 }
+        Weight {
+            cores: 1,
+            memory_mib: 256,
+        }
     }
 }

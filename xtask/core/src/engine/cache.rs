@@ -66,7 +66,10 @@ pub struct Cache {
 impl Cache {
     /// The cache of the checkout at `root`, kept in `folder`.
     pub fn new(root: &Path, folder: &Path) -> Cache {
-        Cache { root: root.to_owned(), folder: folder.to_owned() }
+        Cache {
+            root: root.to_owned(),
+            folder: folder.to_owned(),
+        }
     }
 
     fn entry(&self, node: &NodeId, key: &Key) -> PathBuf {
@@ -92,11 +95,16 @@ impl Cache {
         let entry = match self.read(node, key) {
             Ok(entry) => entry,
             Err(Unsealed::Absent) => return Lookup::Miss(None),
-            Err(error) => return Lookup::Miss(Some(format!("cache entry {key} of {node} is {error}: ran again"))),
+            Err(error) => {
+                return Lookup::Miss(Some(format!("cache entry {key} of {node} is {error}: ran again")));
+            }
         };
         for output in &entry.outputs {
             if let Err(why) = self.restore(node, output, stamps) {
-                return Lookup::Miss(Some(format!("cached output {} of {node}: {why}: ran again", output.path)));
+                return Lookup::Miss(Some(format!(
+                    "cached output {} of {node}: {why}: ran again",
+                    output.path
+                )));
             }
         }
         Lookup::Hit(entry)
@@ -137,7 +145,11 @@ impl Cache {
             if !object.exists() {
                 store::replace(&object, &bytes)?;
             }
-            outputs.push(Output { path, digest, executable: is_executable(&place)? });
+            outputs.push(Output {
+                path,
+                digest,
+                executable: is_executable(&place)?,
+            });
         }
         Ok(outputs)
     }
@@ -168,7 +180,10 @@ impl Cache {
             .flat_map(|entry| entry.outputs.into_iter().map(|output| output.digest))
             .collect();
         for (_, object) in files_by_age(&folder.join("objects")) {
-            let name = object.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let name = object
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
             if !used.contains(name) {
                 let _ = fs::remove_file(object);
             }
@@ -178,7 +193,9 @@ impl Cache {
 
 /// The files of a folder, oldest first.
 fn files_by_age(folder: &Path) -> Vec<(SystemTime, PathBuf)> {
-    let Ok(items) = fs::read_dir(folder) else { return Vec::new() };
+    let Ok(items) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
     let mut files: Vec<_> = items
         .flatten()
         .filter_map(|item| {
@@ -227,7 +244,12 @@ mod tests {
             let cache = Cache::new(folder.path(), &folder.path().join("target/xtask/cache"));
             let mut parts = Parts::default();
             parts.content(Part::Files, Some(b"x"));
-            Fixture { folder, cache, node: NodeId::repository(StageId::Chart), key: parts.key() }
+            Fixture {
+                folder,
+                cache,
+                node: NodeId::repository(StageId::Chart),
+                key: parts.key(),
+            }
         }
 
         fn kept(&self) -> Entry {
@@ -276,14 +298,23 @@ mod tests {
         assert!(matches!(fixture.look_up(), Lookup::Miss(Some(note)) if note.contains("out/deep/a")));
         fs::remove_file(&object).unwrap();
         assert!(matches!(fixture.look_up(), Lookup::Miss(Some(_))));
-        fs::write(fixture.cache.entry(&fixture.node, &fixture.key), "slipway-entry 1 00\n{").unwrap();
-        assert!(matches!(fixture.look_up(), Lookup::Miss(Some(note)) if note.contains("truncated or corrupt")));
+        fs::write(
+            fixture.cache.entry(&fixture.node, &fixture.key),
+            "slipway-entry 1 00\n{",
+        )
+        .unwrap();
+        assert!(
+            matches!(fixture.look_up(), Lookup::Miss(Some(note)) if note.contains("truncated or corrupt"))
+        );
     }
 
     #[test]
     fn an_output_that_the_stage_promised_but_did_not_leave_is_an_error_that_names_it() {
         let fixture = Fixture::new();
-        let error = fixture.cache.keep_outputs(&fixture.node, &["missing.bin".to_owned()]).unwrap_err();
+        let error = fixture
+            .cache
+            .keep_outputs(&fixture.node, &["missing.bin".to_owned()])
+            .unwrap_err();
         assert!(error.to_string().contains("missing.bin"), "{error}");
     }
 

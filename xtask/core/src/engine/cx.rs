@@ -133,7 +133,8 @@ impl Cx {
 
     /// A folder of this node in this run, for files that are only of use while it runs. Made on the first call.
     pub fn scratch(&self) -> Result<&Path, StageError> {
-        std::fs::create_dir_all(&self.scratch).map_err(StageError::io("cannot make folder", &self.scratch))?;
+        std::fs::create_dir_all(&self.scratch)
+            .map_err(StageError::io("cannot make folder", &self.scratch))?;
         Ok(&self.scratch)
     }
 
@@ -154,15 +155,21 @@ impl Cx {
 
     /// A program that the stage's needs named.
     pub fn program(&self, name: &str) -> Result<&Program, StageError> {
-        self.programs
-            .get(name)
-            .ok_or_else(|| StageError::Bug(format!("{} uses `{name}` without naming it in its needs", self.node)))
+        self.programs.get(name).ok_or_else(|| {
+            StageError::Bug(format!(
+                "{} uses `{name}` without naming it in its needs",
+                self.node
+            ))
+        })
     }
 
     /// The facts of a node of the same service (or of the repository) that this one waits for, if it passed.
     pub fn facts<F: DeserializeOwned>(&self, stage: StageId) -> Result<Option<F>, StageError> {
         let node = match stage.scope() {
-            crate::ids::Scope::Service => NodeId { stage, service: self.node.service.clone() },
+            crate::ids::Scope::Service => NodeId {
+                stage,
+                service: self.node.service.clone(),
+            },
             crate::ids::Scope::Repository => NodeId::repository(stage),
         };
         self.facts_of(&node)
@@ -170,14 +177,23 @@ impl Cx {
 
     /// The facts of any node that this one waits for, if it passed.
     pub fn facts_of<F: DeserializeOwned>(&self, node: &NodeId) -> Result<Option<F>, StageError> {
-        let Some(value) = self.upstream.get(node) else { return Ok(None) };
+        let Some(value) = self.upstream.get(node) else {
+            return Ok(None);
+        };
         let facts = serde_json::from_value((**value).clone());
-        facts.map(Some).map_err(|error| StageError::Bug(format!("the facts of {node} have another shape: {error}")))
+        facts
+            .map(Some)
+            .map_err(|error| StageError::Bug(format!("the facts of {node} have another shape: {error}")))
     }
 
     /// Says what is being done, for people who watch.
     pub fn progress(&self, doing: impl Into<String>, done: u64, total: Option<u64>) {
-        self.send(Event::Progress { node: Some(self.node.clone()), doing: doing.into(), done, total });
+        self.send(Event::Progress {
+            node: Some(self.node.clone()),
+            doing: doing.into(),
+            done,
+            total,
+        });
     }
 
     /// Leaves a note in the stage's record.
@@ -188,7 +204,14 @@ impl Cx {
     /// Runs a program to its end and gives its exit code; what the code means is the adapter's to say. Death by a signal, a passed
     /// deadline and a stop are errors.
     pub async fn exec(&self, call: Call<'_>) -> Result<Ran, StageError> {
-        let Call { program, args, directory, env: extra, stdin, stop } = call;
+        let Call {
+            program,
+            args,
+            directory,
+            env: extra,
+            stdin,
+            stop,
+        } = call;
         self.used().tools.insert(
             program.name.clone(),
             ToolRecord {
@@ -210,11 +233,23 @@ impl Cx {
             ..process::Command::default()
         };
         let on_line = |stream, text: &str| {
-            self.send(Event::Line { node: self.node.clone(), stream, text: text.to_owned() });
+            self.send(Event::Line {
+                node: self.node.clone(),
+                stream,
+                text: text.to_owned(),
+            });
         };
-        let finished = self.supervisor.run(command, Some(self.deadline), &self.cancel, on_line).await;
-        let Finished { exit, stdout, stderr, tail, .. } =
-            finished.map_err(|error| self.spawn_error(&program.name, error))?;
+        let finished = self
+            .supervisor
+            .run(command, Some(self.deadline), &self.cancel, on_line)
+            .await;
+        let Finished {
+            exit,
+            stdout,
+            stderr,
+            tail,
+            ..
+        } = finished.map_err(|error| self.spawn_error(&program.name, error))?;
         let mut used = self.used();
         used.tail.extend(tail);
         let surplus = used.tail.len().saturating_sub(TAIL_LINES);
@@ -235,14 +270,25 @@ impl Cx {
     fn spawn_error(&self, program: &str, error: SpawnError) -> StageError {
         let tool = program.to_owned();
         match error {
-            SpawnError::NotFound { .. } => StageError::ToolMissing { tool, tried: vec!["not on PATH".to_owned()] },
-            other => StageError::ToolBroke { tool, how: format!("could not be run: {other}"), log: None },
+            SpawnError::NotFound { .. } => StageError::ToolMissing {
+                tool,
+                tried: vec!["not on PATH".to_owned()],
+            },
+            other => StageError::ToolBroke {
+                tool,
+                how: format!("could not be run: {other}"),
+                log: None,
+            },
         }
     }
 
     /// An error that says that a tool ended with a code that it uses for its own faults.
     pub fn broke(&self, program: &str, how: impl Into<String>) -> StageError {
-        StageError::ToolBroke { tool: program.to_owned(), how: how.into(), log: Some(self.log.clone()) }
+        StageError::ToolBroke {
+            tool: program.to_owned(),
+            how: how.into(),
+            log: Some(self.log.clone()),
+        }
     }
 
     /// Where all output of the stage's children is.

@@ -26,8 +26,8 @@ use crate::engine::cache::{Entry, Lookup, Output};
 use crate::engine::cx::Used;
 use crate::engine::history::Past;
 use crate::engine::key::{Key, Part, Parts};
-use crate::engine::shared::{Pending, Shared};
 use crate::engine::retry;
+use crate::engine::shared::{Pending, Shared};
 use crate::error::{ExitCode, StageError};
 use crate::event::Event;
 use crate::ids::NodeId;
@@ -115,11 +115,19 @@ impl Driver {
         let setup = &self.shared.setup;
         let verdict = stage.judge(facts, &setup.limits, setup.today);
         let ended = Ended {
-            outcome: if verdict.rejects() { Outcome::Rejected } else { Outcome::Passed },
+            outcome: if verdict.rejects() {
+                Outcome::Rejected
+            } else {
+                Outcome::Passed
+            },
             facts: entry.facts.clone(),
             findings: verdict.into_findings(),
             used: Used {
-                tools: entry.tools.into_iter().map(|tool| (tool.name.clone(), tool)).collect(),
+                tools: entry
+                    .tools
+                    .into_iter()
+                    .map(|tool| (tool.name.clone(), tool))
+                    .collect(),
                 tail: entry.tail,
                 notes: Vec::new(),
             },
@@ -132,10 +140,16 @@ impl Driver {
     async fn run<S: Stage>(&self, stage: &S, needs: &Needs, notes: Vec<String>) -> Ended {
         let began = Instant::now();
         let limit = self.shared.setup.limits.timeouts.of(S::ID);
-        let mut used = Used { notes, ..Used::default() };
+        let mut used = Used {
+            notes,
+            ..Used::default()
+        };
         let mut attempt = 1;
         loop {
-            self.shared.send(Event::StageStarted { node: self.node.clone(), attempt });
+            self.shared.send(Event::StageStarted {
+                node: self.node.clone(),
+                attempt,
+            });
             let cx = self.shared.cx(&self.node, needs, began + limit);
             let result = self.bounded(stage.run(&cx), began + limit).await;
             let mut last = std::mem::take(&mut *cx.used());
@@ -147,7 +161,10 @@ impl Driver {
                 && Instant::now() + wait < began + limit
                 && !self.shared.setup.cancel.is_raised()
             {
-                used.notes.push(format!("try {attempt} failed: {error}; tried again after {} ms", wait.as_millis()));
+                used.notes.push(format!(
+                    "try {attempt} failed: {error}; tried again after {} ms",
+                    wait.as_millis()
+                ));
                 self.shared.send(Event::Retrying {
                     node: self.node.clone(),
                     attempt,
@@ -199,12 +216,23 @@ impl Driver {
         let (outcome, facts, findings) = match seen {
             Ok((facts, value)) => {
                 let verdict = stage.judge(&facts, &setup.limits, setup.today);
-                let outcome = if verdict.rejects() { Outcome::Rejected } else { Outcome::Passed };
+                let outcome = if verdict.rejects() {
+                    Outcome::Rejected
+                } else {
+                    Outcome::Passed
+                };
                 (outcome, value, verdict.into_findings())
             }
             Err(error) => (failure(error), serde_json::Value::Null, Vec::new()),
         };
-        Ended { outcome, facts, findings, used, attempts, duration }
+        Ended {
+            outcome,
+            facts,
+            findings,
+            used,
+            attempts,
+            duration,
+        }
     }
 
     fn failed(&self, error: StageError) -> Ended {
@@ -220,7 +248,14 @@ impl Driver {
 
     /// The record of a node that did not run.
     pub(super) fn skipped(self, why: Why) -> StageRecord {
-        self.record(Ended { outcome: Outcome::Skipped(why), ..self.failed(StageError::Cancelled) }, None, None)
+        self.record(
+            Ended {
+                outcome: Outcome::Skipped(why),
+                ..self.failed(StageError::Cancelled)
+            },
+            None,
+            None,
+        )
     }
 
     /// The record of a node that could not start.
@@ -230,14 +265,25 @@ impl Driver {
 
     /// `replayed` is the log of the run whose facts these are, if they come from the cache.
     fn record(&self, ended: Ended, key: Option<Key>, replayed: Option<Option<String>>) -> StageRecord {
-        let Ended { outcome, facts, findings, used, attempts, duration } = ended;
+        let Ended {
+            outcome,
+            facts,
+            findings,
+            used,
+            attempts,
+            duration,
+        } = ended;
         let exit_code = outcome.exit_code();
         let outcome_kind = kind(&outcome);
         let (skipped, error) = match outcome {
             Outcome::Skipped(why) => (Some(why), None),
-            Outcome::Broke(error) => {
-                (None, Some(ErrorRecord { message: error.to_string(), hint: error.hint() }))
-            }
+            Outcome::Broke(error) => (
+                None,
+                Some(ErrorRecord {
+                    message: error.to_string(),
+                    hint: error.hint(),
+                }),
+            ),
             Outcome::Passed | Outcome::Rejected | Outcome::TimedOut | Outcome::Cancelled => (None, None),
         };
         let cached = replayed.is_some();
@@ -289,5 +335,8 @@ pub(super) fn millis(duration: Duration) -> u64 {
 
 /// The exit code that a record asks for, from its number. A number that this program does not know is our bug.
 pub(super) fn code_of(record: &StageRecord) -> ExitCode {
-    ExitCode::ALL.into_iter().find(|code| code.number() == record.exit_code).unwrap_or(ExitCode::OurBug)
+    ExitCode::ALL
+        .into_iter()
+        .find(|code| code.number() == record.exit_code)
+        .unwrap_or(ExitCode::OurBug)
 }

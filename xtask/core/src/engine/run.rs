@@ -67,11 +67,21 @@ pub async fn run<N: Node>(
         run: shared.setup.run_id.clone(),
         command: shared.setup.command.clone(),
         nodes: graph.nodes().to_vec(),
-        expected_ms: if expected.iter().all(Option::is_some) { total } else { None },
+        expected_ms: if expected.iter().all(Option::is_some) {
+            total
+        } else {
+            None
+        },
     });
     let weights = needs.iter().map(|needs| needs.weight).collect();
     let ids = graph.nodes().to_vec();
-    let schedule = Schedule::new(graph, &durations, weights, shared.setup.capacity, shared.setup.keep_going);
+    let schedule = Schedule::new(
+        graph,
+        &durations,
+        weights,
+        shared.setup.capacity,
+        shared.setup.keep_going,
+    );
     let mut run = Run {
         began: Instant::now(),
         nodes: nodes.into_iter().map(Arc::new).collect(),
@@ -125,7 +135,10 @@ impl<N: Node> Run<N> {
     }
 
     fn driver(&self, at: usize) -> Driver {
-        Driver { shared: Arc::clone(&self.shared), node: self.ids[at].clone() }
+        Driver {
+            shared: Arc::clone(&self.shared),
+            node: self.ids[at].clone(),
+        }
     }
 
     async fn drive_all(&mut self) {
@@ -156,7 +169,14 @@ impl<N: Node> Run<N> {
         let driver = self.driver(at);
         let handle = self.tasks.spawn(async move { node.drive(driver).await });
         let since = Instant::now();
-        self.running.insert(handle.id(), Running { at, since, slow_at: since + SLOW });
+        self.running.insert(
+            handle.id(),
+            Running {
+                at,
+                since,
+                slow_at: since + SLOW,
+            },
+        );
     }
 
     fn joined(&mut self, joined: Option<Result<(Id, StageRecord), tokio::task::JoinError>>) {
@@ -184,10 +204,14 @@ impl<N: Node> Run<N> {
                 Ended::Passed
             }
             OutcomeKind::Skipped => Ended::Skipped,
-            OutcomeKind::Rejected | OutcomeKind::Broke | OutcomeKind::TimedOut | OutcomeKind::Cancelled => Ended::Failed,
+            OutcomeKind::Rejected | OutcomeKind::Broke | OutcomeKind::TimedOut | OutcomeKind::Cancelled => {
+                Ended::Failed
+            }
         };
         self.schedule.ended(at, how);
-        self.shared.send(Event::StageFinished { record: Box::new(record.clone()) });
+        self.shared.send(Event::StageFinished {
+            record: Box::new(record.clone()),
+        });
         self.records.push(record);
     }
 
@@ -196,7 +220,10 @@ impl<N: Node> Run<N> {
         for running in self.running.values_mut().filter(|running| running.slow_at <= now) {
             running.slow_at = now + SLOW;
             let node = self.ids[running.at].clone();
-            self.shared.send(Event::Slow { node, elapsed_ms: millis(now - running.since) });
+            self.shared.send(Event::Slow {
+                node,
+                elapsed_ms: millis(now - running.since),
+            });
         }
         self.keep().await;
     }
@@ -233,6 +260,10 @@ impl<N: Node> Run<N> {
             exit_code: code.number(),
         };
         self.shared.send(Event::RunFinished { run: run.clone() });
-        RunReport { schema: SCHEMA, run, stages: self.records }
+        RunReport {
+            schema: SCHEMA,
+            run,
+            stages: self.records,
+        }
     }
 }

@@ -63,17 +63,33 @@ pub struct Schedule {
 
 impl Schedule {
     /// A schedule of `graph` with expected durations and weights, both by index.
-    pub fn new(graph: Graph, durations: &[u64], weights: Vec<Weight>, capacity: Capacity, keep_going: bool) -> Schedule {
+    pub fn new(
+        graph: Graph,
+        durations: &[u64],
+        weights: Vec<Weight>,
+        capacity: Capacity,
+        keep_going: bool,
+    ) -> Schedule {
         let remaining = graph.remaining(durations);
         let mut priority: Vec<usize> = (0..graph.len()).collect();
         priority.sort_by_key(|at| (std::cmp::Reverse(remaining[*at]), *at));
         let states = vec![State::Waiting; graph.len()];
-        Schedule { graph, priority, weights, states, capacity, keep_going }
+        Schedule {
+            graph,
+            priority,
+            weights,
+            states,
+            capacity,
+            keep_going,
+        }
     }
 
     /// What to do now. After [`Next::Start`] the node counts as running.
     pub fn next(&mut self) -> Next {
-        let failed = self.states.iter().any(|state| matches!(state, State::Ended { fails_run: true }));
+        let failed = self
+            .states
+            .iter()
+            .any(|state| matches!(state, State::Ended { fails_run: true }));
         let mut waiting = false;
         for position in 0..self.priority.len() {
             let at = self.priority[position];
@@ -81,7 +97,12 @@ impl Schedule {
                 continue;
             }
             if let Some(before) = self.blocked_by(at) {
-                return Next::Skip(at, Why::Upstream { node: self.graph.nodes()[before].clone() });
+                return Next::Skip(
+                    at,
+                    Why::Upstream {
+                        node: self.graph.nodes()[before].clone(),
+                    },
+                );
             }
             if failed && !self.keep_going {
                 return Next::Skip(at, Why::FailFast);
@@ -92,7 +113,11 @@ impl Schedule {
                 return Next::Start(at);
             }
         }
-        if waiting || self.states.contains(&State::Running) { Next::Wait } else { Next::Done }
+        if waiting || self.states.contains(&State::Running) {
+            Next::Wait
+        } else {
+            Next::Done
+        }
     }
 
     /// Tells that a node has ended.
@@ -106,7 +131,9 @@ impl Schedule {
 
     /// The indices that have not started, for a run that is being stopped.
     pub fn not_started(&self) -> Vec<usize> {
-        (0..self.states.len()).filter(|at| self.states[*at] == State::Waiting).collect()
+        (0..self.states.len())
+            .filter(|at| self.states[*at] == State::Waiting)
+            .collect()
     }
 
     fn blocked_by(&self, at: usize) -> Option<usize> {
@@ -115,14 +142,20 @@ impl Schedule {
     }
 
     fn is_ready(&self, at: usize) -> bool {
-        self.graph.must_end(at).all(|before| matches!(self.states[before], State::Passed | State::Ended { .. }))
+        self.graph
+            .must_end(at)
+            .all(|before| matches!(self.states[before], State::Passed | State::Ended { .. }))
     }
 
     /// A node that wants more than the whole machine runs alone.
     fn has_room(&self, at: usize) -> bool {
         let running = (0..self.states.len()).filter(|at| self.states[*at] == State::Running);
         let (cores, memory, count) = running.fold((0, 0, 0), |(cores, memory, count), at| {
-            (cores + self.weights[at].cores, memory + self.weights[at].memory_mib, count + 1)
+            (
+                cores + self.weights[at].cores,
+                memory + self.weights[at].memory_mib,
+                count + 1,
+            )
         });
         let weight = self.weights[at];
         count == 0
@@ -137,7 +170,10 @@ mod tests {
     use crate::engine::graph::tests::edges;
     use crate::ids::StageId;
 
-    const TWO_CORES: Capacity = Capacity { cores: 2, memory_mib: 1024 };
+    const TWO_CORES: Capacity = Capacity {
+        cores: 2,
+        memory_mib: 1024,
+    };
 
     fn schedule(keep_going: bool, weights: [Weight; 4]) -> Schedule {
         // 0 lint, 1 build, 2 scan after build, 3 iac when chart (not in the graph) and build have ended.
@@ -151,7 +187,10 @@ mod tests {
         Schedule::new(graph, &[5, 10, 20, 1], weights.to_vec(), TWO_CORES, keep_going)
     }
 
-    const LIGHT: Weight = Weight { cores: 1, memory_mib: 100 };
+    const LIGHT: Weight = Weight {
+        cores: 1,
+        memory_mib: 100,
+    };
 
     #[test]
     fn the_longest_chain_starts_first_and_the_cores_are_filled() {
@@ -170,7 +209,10 @@ mod tests {
 
     #[test]
     fn memory_is_a_limit_too_and_a_node_larger_than_the_machine_runs_alone() {
-        let huge = Weight { cores: 1, memory_mib: 9999 };
+        let huge = Weight {
+            cores: 1,
+            memory_mib: 9999,
+        };
         let mut schedule = schedule(false, [LIGHT, huge, LIGHT, LIGHT]);
         assert_eq!(schedule.next(), Next::Start(1));
         assert_eq!(schedule.next(), Next::Wait);
@@ -183,7 +225,9 @@ mod tests {
         let mut fast = schedule(false, [LIGHT; 4]);
         assert_eq!(fast.next(), Next::Start(1));
         fast.ended(1, Ended::Failed);
-        let upstream = Why::Upstream { node: crate::engine::graph::tests::node(StageId::Build) };
+        let upstream = Why::Upstream {
+            node: crate::engine::graph::tests::node(StageId::Build),
+        };
         assert_eq!(fast.next(), Next::Skip(2, upstream.clone()));
         fast.ended(2, Ended::Skipped);
         assert_eq!(fast.next(), Next::Skip(0, Why::FailFast));
@@ -194,7 +238,11 @@ mod tests {
         assert_eq!(going.next(), Next::Skip(2, upstream));
         going.ended(2, Ended::Skipped);
         assert_eq!(going.next(), Next::Start(0));
-        assert_eq!(going.next(), Next::Start(3), "what only prefers a node runs when that has failed");
+        assert_eq!(
+            going.next(),
+            Next::Start(3),
+            "what only prefers a node runs when that has failed"
+        );
     }
 
     #[test]
