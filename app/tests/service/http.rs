@@ -1,13 +1,12 @@
 //! The routes and their limits, through a real socket, in this process.
 
-mod common;
-
 use std::env::VarError;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::wire::{Reply, connect, get, read_reply, read_to_close, send, until};
 use app::config::Config;
 use app::lifecycle::Lifecycle;
 use app::metrics::Metrics;
@@ -15,13 +14,12 @@ use app::routes::{RequestLimits, guard, public};
 use app::server::{ConnectionLimits, Drained, Listener};
 use axum::Router;
 use axum::routing::get as on_get;
-use common::{Reply, connect, get, read_reply, read_to_close, send};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Far beyond any test's duration: what must not decide a test.
-const FOREVER: Duration = Duration::from_secs(3600);
+const FOREVER: Duration = Duration::from_hours(1);
 
 struct Server {
     address: SocketAddr,
@@ -56,8 +54,8 @@ impl Setup {
             .build()?;
         let lifecycle = Lifecycle::default();
         let metrics = Metrics::new(&config);
-        let routes = public(&config, lifecycle.clone()).merge(self.extra);
-        let router = guard(routes, metrics.clone(), lifecycle.clone(), self.request);
+        let unguarded = public(&config, lifecycle.clone()).merge(self.extra);
+        let router = guard(unguarded, metrics.clone(), lifecycle.clone(), self.request);
         let listener = runtime.block_on(Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))))?;
         let address = listener.address();
         let (stop, stopped) = oneshot::channel();
@@ -100,10 +98,8 @@ impl Server {
     }
 
     /// Waits until the series has `value`: recording happens after the reply is sent.
-    fn wait_for(&self, series: &str, value: f64) {
-        while self.metric(series) != Some(value) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+    fn wait_for(&self, series: &str, value: f64) -> Outcome {
+        until(series, || self.metric(series) == Some(value))
     }
 }
 
@@ -334,7 +330,7 @@ fn a_handler_that_takes_too_long_is_answered_for() -> Outcome {
     server.wait_for(
         r#"http_request_duration_seconds_count{method="GET",route="/stuck",status="503"}"#,
         1.0,
-    );
+    )?;
     Ok(())
 }
 
@@ -363,8 +359,8 @@ fn a_panic_costs_one_request_and_tells_the_client_nothing() -> Outcome {
     server.wait_for(
         r#"http_request_duration_seconds_count{method="GET",route="/panics",status="500"}"#,
         1.0,
-    );
-    server.wait_for("http_requests_in_flight", 0.0);
+    )?;
+    server.wait_for("http_requests_in_flight", 0.0)?;
     Ok(())
 }
 
@@ -383,8 +379,8 @@ fn a_client_that_leaves_early_is_counted_as_499() -> Outcome {
     server.wait_for(
         r#"http_request_duration_seconds_count{method="GET",route="/held",status="499"}"#,
         1.0,
-    );
-    server.wait_for("http_requests_in_flight", 0.0);
+    )?;
+    server.wait_for("http_requests_in_flight", 0.0)?;
     Ok(())
 }
 
@@ -464,9 +460,7 @@ fn stopping_lets_a_request_in_flight_finish_and_accepts_no_other() -> Outcome {
     let mut stream = ask_held(server.address)?;
     entries.recv().unwrap();
     server.stop();
-    while connect(server.address).is_ok() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    until("connections refused", || connect(server.address).is_err())?;
     release.send(true).unwrap();
     let reply = read_reply(&mut stream)?;
     assert_eq!((reply.status, reply.body.as_str()), (200, "finished\n"));

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One parsed response.
 #[derive(Debug)]
@@ -22,10 +22,22 @@ impl Reply {
     }
 }
 
+/// Waits until `done` holds; an error after a time that no healthy run comes near.
+pub fn until(what: &str, mut done: impl FnMut() -> bool) -> io::Result<()> {
+    let given_up = Instant::now() + Duration::from_mins(1);
+    while !done() {
+        if Instant::now() > given_up {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("never: {what}")));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
 /// Connects, with a limit on every read so that a hanging server fails the test instead of hanging it.
 pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(Duration::from_mins(1)))?;
     Ok(stream)
 }
 
