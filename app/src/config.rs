@@ -1,6 +1,7 @@
 //! Configuration: read once, at start, from environment variables; refused when it cannot be right.
 //!
-//! This is the only module that knows the variables' names. It must not hold secrets: everything here may be printed.
+//! This is the only module that knows the variables' names. It must not hold secrets: everything here may be
+//! printed.
 
 use std::env::VarError;
 use std::fmt::Display;
@@ -32,14 +33,15 @@ pub struct Config {
 /// The two waits between SIGTERM and exit; their sum must stay below the pod's termination grace period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drain {
-    /// `DRAIN_SETTLE_SECONDS`: not ready any more, but still accepting, because load balancers learn of it late.
+    /// `DRAIN_SETTLE_SECONDS`: not ready any more, but still accepting, because load balancers learn of it
+    /// late.
     pub settle: Duration,
     /// `DRAIN_DEADLINE_SECONDS`: not accepting any more; after this long, requests still in flight are cut.
     pub deadline: Duration,
 }
 
-/// Which build this is. The version is compiled in; the rest is told at run time, so that the same source gives the same bytes
-/// whatever the commit or the build number.
+/// Which build this is. The version is compiled in; the rest is told at run time, so that the same source
+/// gives the same bytes whatever the commit or the build number.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Identity {
     /// Semantic version of the package.
@@ -67,7 +69,7 @@ pub enum ConfigError {
     },
     /// The configuration of one environment has been applied to another.
     #[error(
-        "the configuration is for {config:?} (CONFIG_ENVIRONMENT), but this pod belongs to {pod:?} (POD_ENVIRONMENT)"
+        "CONFIG_ENVIRONMENT is {config:?}, but POD_ENVIRONMENT is {pod:?}: this configuration is for elsewhere"
     )]
     WrongEnvironment {
         /// What the configuration says.

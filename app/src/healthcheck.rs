@@ -1,6 +1,7 @@
 //! `app healthcheck`: asks the running service for `/healthz`, for images that hold neither a shell nor curl.
 //!
-//! Plain blocking sockets: it runs every few seconds, and starting a runtime would cost more than the request.
+//! Plain blocking sockets: it runs every few seconds, and starting a runtime would cost more than the
+//! request.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -27,7 +28,8 @@ pub enum Unhealthy {
     },
 }
 
-/// Asks the service that listens on `listen` (an unspecified address means this machine); `patience` bounds the whole exchange.
+/// Asks the service that listens on `listen` (an unspecified address means this machine); `patience` bounds
+/// the whole exchange.
 ///
 /// # Errors
 /// When the answer is missing, late, or anything but 200.
@@ -88,7 +90,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            // The request is read first: closing with unread bytes would reset the connection under the reply.
+            // The request is read first: closing with unread bytes would reset the connection under the
+            // reply.
             let mut request = Vec::new();
             while !request.ends_with(b"\r\n\r\n") {
                 let mut byte = [0];

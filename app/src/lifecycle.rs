@@ -1,6 +1,8 @@
-//! Where the process stands between start and exit: one bit, shared by the signal handler and the readiness route.
+//! Where the process stands between start and exit: one bit, shared by the signal handler and the readiness
+//! route.
 //!
-//! Liveness does not look at it. A process that drains is healthy; restarting it would cut the very requests that it finishes.
+//! Liveness does not look at it. A process that drains is healthy; restarting it would cut the very requests
+//! that it finishes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

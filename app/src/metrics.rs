@@ -1,7 +1,7 @@
 //! The metrics registry: which series exist and what labels they may carry.
 //!
-//! Every label value comes from a closed set (method, route pattern, status), so that no client can make series. Recording is the
-//! job of [`crate::observe`].
+//! Every label value comes from a closed set (method, route pattern, status), so that no client can make
+//! series. Recording is the job of [`crate::observe`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,12 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, extract::State, routing::get};
 use prometheus_client::encoding::{EncodeLabelSet, text};
-use prometheus_client::metrics::{family::Family, gauge::Gauge, histogram::Histogram, info::Info};
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
+use prometheus_client::metrics::{family::Family, gauge::Gauge, info::Info};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::config::Config;
+use crate::process::Process;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -49,11 +51,20 @@ pub struct RequestLabels {
     pub status: u16,
 }
 
+/// Labels of an exemplar: which trace to open for a request that fell into this bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Trace {
+    /// The W3C trace id.
+    pub trace_id: String,
+}
+
+type Durations = HistogramWithExemplars<Trace>;
+
 /// Handles on all series; clones share them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
-    durations: Family<RequestLabels, Histogram, fn() -> Histogram>,
+    durations: Family<RequestLabels, Durations, fn() -> Durations>,
     in_flight: Gauge,
 }
 
@@ -62,7 +73,8 @@ impl Metrics {
     #[must_use]
     pub fn new(config: &Config) -> Self {
         let mut registry = Registry::default();
-        let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram);
+        let durations =
+            Family::new_with_constructor((|| Durations::new(BUCKETS.into_iter())) as fn() -> Durations);
         registry.register_with_unit(
             "http_request_duration",
             "Time from the request's head to the response's head",
@@ -87,6 +99,7 @@ impl Metrics {
                 ("environment", config.environment.clone().unwrap_or_default()),
             ]),
         );
+        registry.register_collector(Box::new(Process::started_now()));
         Self {
             registry: Arc::new(registry),
             durations,
@@ -98,9 +111,12 @@ impl Metrics {
         self.in_flight.inc();
     }
 
-    pub(crate) fn finished(&self, labels: &RequestLabels, took: Duration) {
+    /// `trace`: the request's trace when it is kept; a trace that was not sampled cannot be opened.
+    pub(crate) fn finished(&self, labels: &RequestLabels, took: Duration, trace: Option<Trace>) {
         self.in_flight.dec();
-        self.durations.get_or_create(labels).observe(took.as_secs_f64());
+        self.durations
+            .get_or_create(labels)
+            .observe(took.as_secs_f64(), trace, None);
     }
 
     /// The exposition, as text.

@@ -1,7 +1,8 @@
 //! One metric and one log line for each request, whatever becomes of it.
 //!
-//! The record is made when the observation is dropped, so that a request whose client leaves (hyper then drops the handler's future)
-//! is counted too, as status 499. Only the route's pattern is logged: paths and queries may carry what does not belong in a log.
+//! The record is made when the observation is dropped, so that a request whose client leaves (hyper then
+//! drops the handler's future) is counted too, as status 499. Only the route's pattern is logged: paths and
+//! queries may carry what does not belong in a log.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument, Span};
 
-use crate::metrics::{Metrics, RequestLabels, method_label};
+use crate::metrics::{Metrics, RequestLabels, Trace, method_label};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -22,14 +23,24 @@ const CLIENT_LEFT: u16 = 499;
 /// Middleware: gives the request an id, runs it in a span with that id, and records it.
 pub async fn observe(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
-    let trace_id = trace_id(request.headers()).unwrap_or_default();
+    let parent = TraceParent::of(request.headers());
+    let trace_id = parent.as_ref().map(|parent| parent.trace_id);
     let span = tracing::info_span!("request", request_id = id.0, trace_id);
+    let sampled = parent.filter(|parent| parent.sampled).map(|parent| Trace {
+        trace_id: parent.trace_id.to_owned(),
+    });
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map_or("unmatched", MatchedPath::as_str)
         .to_owned();
-    let mut observation = Observation::start(metrics, span.clone(), method_label(request.method()), route);
+    let mut observation = Observation::start(
+        metrics,
+        span.clone(),
+        method_label(request.method()),
+        route,
+        sampled,
+    );
 
     let mut response = next.run(request).instrument(span).await;
 
@@ -45,10 +56,17 @@ struct Observation {
     span: Span,
     started: Instant,
     labels: RequestLabels,
+    trace: Option<Trace>,
 }
 
 impl Observation {
-    fn start(metrics: Metrics, span: Span, method: &'static str, route: String) -> Self {
+    fn start(
+        metrics: Metrics,
+        span: Span,
+        method: &'static str,
+        route: String,
+        trace: Option<Trace>,
+    ) -> Self {
         metrics.started();
         let labels = RequestLabels {
             method,
@@ -60,6 +78,7 @@ impl Observation {
             span,
             started: Instant::now(),
             labels,
+            trace,
         }
     }
 }
@@ -67,7 +86,7 @@ impl Observation {
 impl Drop for Observation {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        self.metrics.finished(&self.labels, took);
+        self.metrics.finished(&self.labels, took, self.trace.take());
         let RequestLabels {
             method,
             route,
@@ -113,20 +132,34 @@ fn is_harmless(id: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
-/// The trace id of a W3C `traceparent` (version 00, or a later one that keeps its first four fields).
-fn trace_id(headers: &HeaderMap) -> Option<&str> {
-    let mut parts = headers.get(TRACEPARENT)?.to_str().ok()?.split('-');
-    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let lower_hex = |field: &str, len: usize| {
-        field.len() == len
-            && field
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    let set = |field: &str| field.bytes().any(|b| b != b'0');
-    let well_formed = lower_hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
-    let ids = lower_hex(trace, 32) && set(trace) && lower_hex(parent, 16) && set(parent);
-    (well_formed && ids && lower_hex(flags, 2)).then_some(trace)
+/// What a W3C `traceparent` says (version 00, or a later one that keeps its first four fields).
+#[derive(Debug, PartialEq, Eq)]
+struct TraceParent<'a> {
+    trace_id: &'a str,
+    sampled: bool,
+}
+
+impl<'a> TraceParent<'a> {
+    fn of(headers: &'a HeaderMap) -> Option<Self> {
+        let mut parts = headers.get(TRACEPARENT)?.to_str().ok()?.split('-');
+        let (version, trace_id, parent_id, flags) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let lower_hex = |field: &str, len: usize| {
+            field.len() == len
+                && field
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        };
+        let set = |field: &str| field.bytes().any(|b| b != b'0');
+        let well_formed =
+            lower_hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
+        let ids = lower_hex(trace_id, 32) && set(trace_id) && lower_hex(parent_id, 16) && set(parent_id);
+        let flags = lower_hex(flags, 2).then(|| u8::from_str_radix(flags, 16).ok())??;
+        (well_formed && ids).then_some(Self {
+            trace_id,
+            sampled: flags & 1 == 1,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -159,14 +192,23 @@ mod tests {
     }
 
     #[test]
-    fn the_trace_id_of_a_valid_traceparent_is_read() {
-        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-        for value in [
-            format!("00-{trace}-00f067aa0ba902b7-01"),
-            format!("00-{trace}-00f067aa0ba902b7-00"),
-            format!("cc-{trace}-00f067aa0ba902b7-01-what-the-future-adds"),
+    fn a_valid_traceparent_gives_the_trace_and_whether_it_is_kept() {
+        let trace_id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        for (value, sampled) in [
+            (format!("00-{trace_id}-00f067aa0ba902b7-01"), true),
+            (format!("00-{trace_id}-00f067aa0ba902b7-00"), false),
+            (format!("00-{trace_id}-00f067aa0ba902b7-fe"), false),
+            (
+                format!("cc-{trace_id}-00f067aa0ba902b7-01-what-the-future-adds"),
+                true,
+            ),
         ] {
-            assert_eq!(trace_id(&headers(TRACEPARENT, &value)), Some(trace), "{value}");
+            let headers = headers(TRACEPARENT, &value);
+            assert_eq!(
+                TraceParent::of(&headers),
+                Some(TraceParent { trace_id, sampled }),
+                "{value}"
+            );
         }
     }
 
@@ -184,7 +226,7 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-zz",
         ] {
-            assert_eq!(trace_id(&headers(TRACEPARENT, value)), None, "{value:?}");
+            assert_eq!(TraceParent::of(&headers(TRACEPARENT, value)), None, "{value:?}");
         }
     }
 }

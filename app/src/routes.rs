@@ -1,7 +1,7 @@
 //! The public routes, and the limits around each request.
 //!
-//! Handlers only answer; they never reach for the environment or the clock. [`guard`] is separate from [`public`] so that tests can
-//! put a slow or a panicking route behind the very same layers.
+//! Handlers only answer; they never reach for the environment or the clock. [`guard`] is separate from
+//! [`public`] so that tests can put a slow or a panicking route behind the very same layers.
 
 use std::any::Any;
 use std::time::Duration;
@@ -117,18 +117,30 @@ async fn home(State(service): State<Service>) -> Html<String> {
         Phase::Ready => "ready",
         Phase::Draining => "draining",
     };
-    let row = |name: &str, value: &str| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(value));
+    let rows = [
+        ("State", state),
+        ("SYS_ENV", &service.sys_env),
+        ("Version", version),
+        ("Commit", commit),
+        ("Build", build),
+    ];
+    let rows = rows
+        .map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(value)))
+        .concat();
     Html(format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>app {version}</title>\n<h1>It runs.</h1>\n<dl>\n{}{}{}{}{}</dl>\n\
-         <p>More for machines: <a href=\"/healthz\">/healthz</a>, <a href=\"/readyz\">/readyz</a>, \
-         <a href=\"/livez\">/livez</a>, <a href=\"/version\">/version</a>.</p>\n</html>\n",
-        row("State", state),
-        row("SYS_ENV", &service.sys_env),
-        row("Version", version),
-        row("Commit", commit),
-        row("Build", build),
+        r#"<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>app {version}</title>
+<h1>It runs.</h1>
+<dl>
+{rows}</dl>
+<p>For machines: <a href="/healthz">health</a>, <a href="/readyz">readiness</a>, <a href="/livez">liveness</a>,
+<a href="/version">version</a>.</p>
+</html>
+"#
     ))
 }
 
@@ -179,7 +191,8 @@ async fn harden(mut response: Response) -> Response {
     response
 }
 
-/// A client that keeps its connection alive would otherwise keep coming back here until the connection is cut.
+/// A client that keeps its connection alive would otherwise keep coming back here until the connection is
+/// cut.
 async fn close_when_draining(State(lifecycle): State<Lifecycle>, mut response: Response) -> Response {
     if lifecycle.phase() == Phase::Draining {
         response

@@ -1,7 +1,7 @@
 //! The connection loop: accept within limits, stop accepting when told, let requests finish until a deadline.
 //!
-//! It knows nothing of routes or signals. `axum::serve` is not used because it bounds neither the request's head nor the number of
-//! connections nor the drain.
+//! It knows nothing of routes or signals. `axum::serve` is not used because it bounds neither the request's
+//! head nor the number of connections nor the drain.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,9 +21,9 @@ use tokio::task::JoinSet;
 pub struct ConnectionLimits {
     /// Open connections; further ones wait in the kernel's backlog.
     pub connections: usize,
-    /// How long a request's head may take to arrive. hyper applies it to an idle kept-alive connection as well, so it has to exceed
-    /// the idle timeout of the load balancer in front (60 s on AWS): whoever closes first must be the balancer, or it sends a request
-    /// into a closing connection and answers 502.
+    /// How long a request's head may take to arrive. hyper applies it to an idle kept-alive connection as
+    /// well, so it has to exceed the idle timeout of the load balancer in front (60 s on AWS): whoever closes
+    /// first must be the balancer, or it sends a request into a closing connection and answers 502.
     pub head_time: Duration,
     /// Bytes of a request's head and of the read buffer.
     pub head_size: usize,
@@ -77,7 +77,8 @@ impl Listener {
         self.address
     }
 
-    /// Serves `router` until `stop` resolves, then closes the socket and waits for open requests, at most for `deadline`.
+    /// Serves `router` until `stop` resolves, then closes the socket and waits for open requests, at most for
+    /// `deadline`.
     pub async fn serve(
         self,
         router: Router,
@@ -129,7 +130,8 @@ async fn accept(socket: &TcpListener) -> TcpStream {
             }
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
-                // Out of file descriptors, most likely: the pending connection stays pending, so retrying at once would spin.
+                // Out of file descriptors, most likely: the pending connection stays pending, so retrying at
+                // once would spin.
                 tracing::error!(%error, "cannot accept");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

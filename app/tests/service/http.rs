@@ -418,6 +418,28 @@ fn clients_cannot_make_series() -> Outcome {
 }
 
 #[test]
+fn a_kept_trace_is_named_beside_its_bucket() -> Outcome {
+    let server = Server::with_defaults()?;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    for (path, flags) in [("/livez", "01"), ("/version", "00")] {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: test\r\ntraceparent: 00-{trace}-00f067aa0ba902b7-{flags}\r\n\r\n"
+        );
+        send(&mut connect(server.address)?, &request)?;
+        let series =
+            format!(r#"http_request_duration_seconds_count{{method="GET",route="{path}",status="200"}}"#);
+        server.wait_for(&series, 1.0)?;
+    }
+    let text = server.metrics.encode().unwrap();
+    let exemplars: Vec<_> = text.lines().filter(|line| line.contains(" # {")).collect();
+    assert!(
+        matches!(exemplars[..], [line] if line.contains("/livez") && line.contains(trace)),
+        "{exemplars:?}"
+    );
+    Ok(())
+}
+
+#[test]
 fn metrics_are_not_on_the_public_port() -> Outcome {
     let server = Server::with_defaults()?;
     assert_eq!(get(server.address, "/metrics")?.status, 404);

@@ -21,15 +21,15 @@ fn app(vars: &[(&str, &str)]) -> Command {
     command
 }
 
-struct Running {
+pub struct Running {
     child: Child,
     log: BufReader<ChildStdout>,
-    address: SocketAddr,
-    metrics: SocketAddr,
+    pub address: SocketAddr,
+    pub metrics: SocketAddr,
 }
 
 impl Running {
-    fn start(vars: &[(&str, &str)]) -> io::Result<Self> {
+    pub fn start(vars: &[(&str, &str)]) -> io::Result<Self> {
         let mut child = app(vars).stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
