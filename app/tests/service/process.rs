@@ -21,15 +21,15 @@ fn app(vars: &[(&str, &str)]) -> Command {
     command
 }
 
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     log: BufReader<ChildStdout>,
-    pub address: SocketAddr,
-    pub metrics: SocketAddr,
+    pub(crate) address: SocketAddr,
+    pub(crate) metrics: SocketAddr,
 }
 
 impl Running {
-    pub fn start(vars: &[(&str, &str)]) -> io::Result<Self> {
+    pub(crate) fn start(vars: &[(&str, &str)]) -> io::Result<Self> {
         let mut child = app(vars).stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 /// One parsed response.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
     /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    pub body: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 impl Reply {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
             .find(|(key, _)| key == name)
@@ -23,7 +23,11 @@ impl Reply {
 }
 
 /// Waits until `done` holds; an error after a time that no healthy run comes near.
-pub fn until(what: &str, mut done: impl FnMut() -> bool) -> io::Result<()> {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test thread may wait; this is the one place"
+)]
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) -> io::Result<()> {
     let given_up = Instant::now() + Duration::from_mins(1);
     while !done() {
         if Instant::now() > given_up {
@@ -35,20 +39,20 @@ pub fn until(what: &str, mut done: impl FnMut() -> bool) -> io::Result<()> {
 }
 
 /// Connects, with a limit on every read so that a hanging server fails the test instead of hanging it.
-pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_mins(1)))?;
     Ok(stream)
 }
 
 /// Sends `request` as it is and reads one response.
-pub fn send(stream: &mut TcpStream, request: &str) -> io::Result<Reply> {
+pub(crate) fn send(stream: &mut TcpStream, request: &str) -> io::Result<Reply> {
     stream.write_all(request.as_bytes())?;
     read_reply(stream)
 }
 
 /// `GET path` on a connection of its own.
-pub fn get(address: SocketAddr, path: &str) -> io::Result<Reply> {
+pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<Reply> {
     send(
         &mut connect(address)?,
         &format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"),
@@ -56,7 +60,7 @@ pub fn get(address: SocketAddr, path: &str) -> io::Result<Reply> {
 }
 
 /// Reads one response with a `content-length`, byte for byte, so that what follows stays in the socket.
-pub fn read_reply(stream: &mut TcpStream) -> io::Result<Reply> {
+pub(crate) fn read_reply(stream: &mut TcpStream) -> io::Result<Reply> {
     let broken = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -90,7 +94,7 @@ pub fn read_reply(stream: &mut TcpStream) -> io::Result<Reply> {
 }
 
 /// What the server sends until it closes the connection; a reset counts as closed.
-pub fn read_to_close(stream: &mut TcpStream) -> io::Result<String> {
+pub(crate) fn read_to_close(stream: &mut TcpStream) -> io::Result<String> {
     let mut rest = Vec::new();
     match stream.read_to_end(&mut rest) {
         Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
