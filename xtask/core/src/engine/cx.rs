@@ -3,9 +3,10 @@
 
 use crate::cancel::Cancel;
 use crate::error::StageError;
-use crate::event::Event;
+use crate::event::{Event, Stream};
 use crate::ids::{NodeId, StageId};
 use crate::process::{self, Exit, Finished, SpawnError, Stdin, StopPolicy, Supervisor};
+use crate::redact::Redactor;
 use crate::report::ToolRecord;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -108,6 +109,14 @@ pub(super) struct Used {
     pub(super) notes: Vec<String>,
 }
 
+impl Used {
+    fn keep(&mut self, lines: impl IntoIterator<Item = String>) {
+        self.tail.extend(lines);
+        let surplus = self.tail.len().saturating_sub(TAIL_LINES);
+        self.tail.drain(..surplus);
+    }
+}
+
 /// What a running stage may touch.
 #[derive(Debug)]
 pub struct Cx {
@@ -120,6 +129,7 @@ pub struct Cx {
     pub(super) programs: BTreeMap<String, Program>,
     pub(super) upstream: BTreeMap<NodeId, Arc<serde_json::Value>>,
     pub(super) supervisor: Supervisor,
+    pub(super) redactor: Redactor,
     pub(super) cancel: Cancel,
     pub(super) events: UnboundedSender<Event>,
     pub(super) used: Mutex<Used>,
@@ -201,6 +211,32 @@ impl Cx {
         self.used().notes.push(note.into());
     }
 
+    /// Takes a line that something said that is not a child of this process, such as an engine behind an API: masks it, logs it,
+    /// and keeps it in the tail.
+    pub fn line(&self, text: &str) {
+        let text = self.redactor.redact(text).into_owned();
+        self.send(Event::Line { node: self.node.clone(), stream: Stream::Stdout, text: text.clone() });
+        let append = || -> std::io::Result<()> {
+            if let Some(folder) = self.log.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            let mut log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
+            std::io::Write::write_all(&mut log, format!("{text}\n").as_bytes())
+        };
+        let logged = append();
+        let mut used = self.used();
+        if let Err(error) = logged {
+            used.notes.push(format!("{} could not be written: {error}", self.log.display()));
+        }
+        used.keep(std::iter::once(text));
+    }
+
+    /// Where cargo keeps what it downloads.
+    pub fn cargo_home(&self) -> Option<PathBuf> {
+        let value = |name: &str| self.env.get(std::ffi::OsStr::new(name)).map(PathBuf::from);
+        value("CARGO_HOME").or_else(|| Some(value("HOME")?.join(".cargo")))
+    }
+
     /// Runs a program to its end and gives its exit code; what the code means is the adapter's to say. Death by a signal, a passed
     /// deadline and a stop are errors.
     pub async fn exec(&self, call: Call<'_>) -> Result<Ran, StageError> {
@@ -250,11 +286,7 @@ impl Cx {
             tail,
             ..
         } = finished.map_err(|error| self.spawn_error(&program.name, error))?;
-        let mut used = self.used();
-        used.tail.extend(tail);
-        let surplus = used.tail.len().saturating_sub(TAIL_LINES);
-        used.tail.drain(..surplus);
-        drop(used);
+        self.used().keep(tail);
         match exit {
             Exit::Code(code) => Ok(Ran { code, stdout, stderr }),
             Exit::Signal(signal) => Err(StageError::ToolBroke {

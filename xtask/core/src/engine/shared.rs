@@ -14,6 +14,7 @@ use crate::error::StageError;
 use crate::event::Event;
 use crate::ids::NodeId;
 use crate::process::Supervisor;
+use crate::redact::Redactor;
 use crate::stage::Needs;
 use jiff::civil::Date;
 use std::collections::BTreeMap;
@@ -55,6 +56,8 @@ pub struct Setup {
     pub capacity: Capacity,
     /// Whether other nodes run on when one fails.
     pub keep_going: bool,
+    /// What masks secrets.
+    pub redactor: Redactor,
     /// The spawn point.
     pub supervisor: Supervisor,
     /// The stop signal.
@@ -195,6 +198,7 @@ impl Shared {
             programs,
             upstream,
             supervisor: setup.supervisor.clone(),
+            redactor: setup.redactor.clone(),
             cancel: setup.cancel.clone(),
             events: setup.events.clone(),
             used: Mutex::new(Used::default()),
