@@ -80,9 +80,9 @@ impl Cache {
         self.folder.join(node.file_stem()).join("objects").join(digest)
     }
 
-    /// Looks without touching the checkout: whether a run would hit, as far as one can say without restoring outputs.
-    pub fn peek(&self, node: &NodeId, key: &Key) -> bool {
-        self.read(node, key).is_ok()
+    /// Looks without touching the checkout: what a run would hit, as far as one can say without restoring outputs.
+    pub fn peek(&self, node: &NodeId, key: &Key) -> Option<Entry> {
+        self.read(node, key).ok()
     }
 
     fn read(&self, node: &NodeId, key: &Key) -> Result<Entry, Unsealed> {

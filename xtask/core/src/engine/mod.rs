@@ -7,6 +7,7 @@ pub mod cache;
 mod cx;
 mod drive;
 pub mod files;
+mod forecast;
 pub mod graph;
 pub mod history;
 pub mod key;
@@ -19,5 +20,6 @@ pub mod store;
 
 pub use cx::{Call, Cx, Program, Ran};
 pub use drive::Driver;
-pub use run::{Node, Preset, run};
+pub use forecast::{Fate, Forecast, Why};
+pub use run::{Node, Planned, Preset};
 pub use shared::{Setup, Shared};

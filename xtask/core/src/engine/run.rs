@@ -1,5 +1,6 @@
 //! A run: starts what the schedule says, collects records in the order in which nodes end, keeps results, and stops when told to.
 
+use crate::engine::cx::Program;
 use crate::engine::drive::{Driver, code_of, millis};
 use crate::engine::graph::{Cycle, Edges, Graph};
 use crate::engine::schedule::{Ended, Next, Schedule};
@@ -40,62 +41,72 @@ const TICK: Duration = Duration::from_secs(2);
 /// After how long a stage is reported as slow, and again.
 const SLOW: Duration = Duration::from_secs(60);
 
-/// Runs the nodes and gives the report. Presets stand in for nodes that cannot or shall not run.
-pub async fn run<N: Node>(
-    setup: Setup,
-    nodes: Vec<N>,
-    presets: BTreeMap<NodeId, Preset>,
-) -> Result<RunReport, Cycle> {
-    let started = jiff::Timestamp::now();
-    let needs: Vec<Needs> = nodes.iter().map(Node::needs).collect();
-    let edges: Vec<Edges> = nodes
-        .iter()
-        .zip(&needs)
-        .map(|(node, needs)| Edges {
-            node: node.id(),
-            after: needs.after.clone(),
-            prefers: needs.prefers.clone(),
-        })
-        .collect();
-    let graph = Graph::new(&edges)?;
-    let shared = Arc::new(Shared::new(setup));
-    let expected: Vec<Option<u64>> = graph.nodes().iter().map(|node| shared.expected(node)).collect();
-    let durations: Vec<u64> = expected.iter().map(|known| known.unwrap_or(UNKNOWN_MS)).collect();
-    let total = graph.remaining(&durations).into_iter().max();
-    shared.send(Event::RunStarted {
-        schema: SCHEMA,
-        run: shared.setup.run_id.clone(),
-        command: shared.setup.command.clone(),
-        nodes: graph.nodes().to_vec(),
-        expected_ms: if expected.iter().all(Option::is_some) {
-            total
-        } else {
-            None
-        },
-    });
-    let weights = needs.iter().map(|needs| needs.weight).collect();
-    let ids = graph.nodes().to_vec();
-    let schedule = Schedule::new(
-        graph,
-        &durations,
-        weights,
-        shared.setup.capacity,
-        shared.setup.keep_going,
-    );
-    let mut run = Run {
-        began: Instant::now(),
-        nodes: nodes.into_iter().map(Arc::new).collect(),
-        ids,
-        schedule,
-        presets,
-        tasks: JoinSet::new(),
-        running: BTreeMap::new(),
-        records: Vec::new(),
-        shared,
-    };
-    run.report_presets();
-    run.drive_all().await;
-    Ok(run.finish(started).await)
+/// A run whose graph is known and announced, and that has not started.
+#[derive(Debug)]
+pub struct Planned<N> {
+    pub(super) shared: Arc<Shared>,
+    pub(super) graph: Graph,
+    pub(super) nodes: Vec<N>,
+    pub(super) needs: Vec<Needs>,
+    pub(super) expected: Vec<Option<u64>>,
+}
+
+impl<N: Node> Planned<N> {
+    /// Builds the graph. Nothing is touched yet.
+    pub fn new(setup: Setup, nodes: Vec<N>) -> Result<Self, Cycle> {
+        let needs: Vec<Needs> = nodes.iter().map(Node::needs).collect();
+        let edges: Vec<Edges> = nodes
+            .iter()
+            .zip(&needs)
+            .map(|(node, needs)| Edges {
+                node: node.id(),
+                after: needs.after.clone(),
+                prefers: needs.prefers.clone(),
+            })
+            .collect();
+        let graph = Graph::new(&edges)?;
+        let shared = Arc::new(Shared::new(setup));
+        let expected = graph.nodes().iter().map(|node| shared.expected(node)).collect();
+        Ok(Planned { shared, graph, nodes, needs, expected })
+    }
+
+    /// Tells the reporters what is about to run.
+    pub fn announce(&self) {
+        let known: Option<Vec<u64>> = self.expected.iter().copied().collect();
+        self.shared.send(Event::RunStarted {
+            schema: SCHEMA,
+            run: self.shared.setup.run_id.clone(),
+            command: self.shared.setup.command.clone(),
+            nodes: self.graph.nodes().to_vec(),
+            expected_ms: known.and_then(|known| self.graph.remaining(&known).into_iter().max()),
+        });
+    }
+
+    /// Runs the nodes and gives the report. Presets stand in for nodes that cannot or shall not run.
+    pub async fn run(self, programs: BTreeMap<String, Program>, presets: BTreeMap<NodeId, Preset>) -> RunReport {
+        let started = jiff::Timestamp::now();
+        let Planned { shared, graph, nodes, needs, expected } = self;
+        shared.equip(programs);
+        let durations: Vec<u64> = expected.iter().map(|known| known.unwrap_or(UNKNOWN_MS)).collect();
+        let weights = needs.iter().map(|needs| needs.weight).collect();
+        let ids = graph.nodes().to_vec();
+        let schedule =
+            Schedule::new(graph, &durations, weights, shared.setup.capacity, shared.setup.keep_going);
+        let mut run = Run {
+            began: Instant::now(),
+            nodes: nodes.into_iter().map(Arc::new).collect(),
+            ids,
+            schedule,
+            presets,
+            tasks: JoinSet::new(),
+            running: BTreeMap::new(),
+            records: Vec::new(),
+            shared,
+        };
+        run.report_presets();
+        run.drive_all().await;
+        run.finish(started).await
+    }
 }
 
 /// What a node without history is taken to last.

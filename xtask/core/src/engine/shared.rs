@@ -20,7 +20,7 @@ use jiff::civil::Date;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
@@ -44,8 +44,6 @@ pub struct Setup {
     pub base_env: BTreeMap<OsString, OsString>,
     /// The values of declared variables; absent ones have none.
     pub variables: BTreeMap<String, Option<String>>,
-    /// The tools and programs that nodes need, by name.
-    pub programs: BTreeMap<String, Program>,
     /// The digest of this program itself: another version of it may see other things in the same files.
     pub own_digest: String,
     /// The files of the repository.
@@ -81,12 +79,13 @@ pub(super) struct Pending {
 pub struct Shared {
     pub(super) setup: Setup,
     pub(super) cache: Cache,
-    history: History,
+    pub(super) history: History,
     stamps: Mutex<Stamps>,
     selections: Mutex<BTreeMap<Vec<String>, String>>,
     facts: Mutex<BTreeMap<NodeId, Arc<serde_json::Value>>>,
     pending: Mutex<Vec<Pending>>,
     budget: Budget,
+    programs: OnceLock<BTreeMap<String, Program>>,
 }
 
 impl Shared {
@@ -102,8 +101,19 @@ impl Shared {
             facts: Mutex::default(),
             pending: Mutex::default(),
             budget: Budget::default(),
+            programs: OnceLock::new(),
             setup,
         }
+    }
+
+    /// Takes the tools and programs that nodes need, by name. Once, before anything runs.
+    pub(super) fn equip(&self, programs: BTreeMap<String, Program>) {
+        // A second set would change keys of nodes that have already run; the first one stays.
+        let _ = self.programs.set(programs);
+    }
+
+    fn find_program(&self, name: &str) -> Option<&Program> {
+        self.programs.get()?.get(name)
     }
 
     /// The input key of a node, part by part. The nodes that it waits for must have ended.
@@ -180,7 +190,7 @@ impl Shared {
             .copied()
             .chain(needs.programs.iter().map(String::as_str));
         let programs = wanted
-            .filter_map(|name| Some((name.to_owned(), setup.programs.get(name)?.clone())))
+            .filter_map(|name| Some((name.to_owned(), self.find_program(name)?.clone())))
             .collect();
         let facts = lock(&self.facts);
         let before = needs.after.iter().chain(&needs.prefers);
