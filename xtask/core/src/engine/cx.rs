@@ -215,18 +215,26 @@ impl Cx {
     /// and keeps it in the tail.
     pub fn line(&self, text: &str) {
         let text = self.redactor.redact(text).into_owned();
-        self.send(Event::Line { node: self.node.clone(), stream: Stream::Stdout, text: text.clone() });
+        self.send(Event::Line {
+            node: self.node.clone(),
+            stream: Stream::Stdout,
+            text: text.clone(),
+        });
         let append = || -> std::io::Result<()> {
             if let Some(folder) = self.log.parent() {
                 std::fs::create_dir_all(folder)?;
             }
-            let mut log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
+            let mut log = std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&self.log)?;
             std::io::Write::write_all(&mut log, format!("{text}\n").as_bytes())
         };
         let logged = append();
         let mut used = self.used();
         if let Err(error) = logged {
-            used.notes.push(format!("{} could not be written: {error}", self.log.display()));
+            used.notes
+                .push(format!("{} could not be written: {error}", self.log.display()));
         }
         used.keep(std::iter::once(text));
     }

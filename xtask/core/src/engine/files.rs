@@ -216,7 +216,9 @@ impl FileSet {
 pub fn covers(globs: &[String], path: &str) -> bool {
     let matches = |glob: &str| glob == path || fast_glob::glob_match(glob, path);
     globs.iter().any(|glob| !glob.starts_with('!') && matches(glob))
-        && !globs.iter().any(|glob| glob.strip_prefix('!').is_some_and(matches))
+        && !globs
+            .iter()
+            .any(|glob| glob.strip_prefix('!').is_some_and(matches))
 }
 
 /// Files chosen by globs, as ranges of one snapshot's entries.

@@ -67,7 +67,13 @@ impl<N: Node> Planned<N> {
         let graph = Graph::new(&edges)?;
         let shared = Arc::new(Shared::new(setup));
         let expected = graph.nodes().iter().map(|node| shared.expected(node)).collect();
-        Ok(Planned { shared, graph, nodes, needs, expected })
+        Ok(Planned {
+            shared,
+            graph,
+            nodes,
+            needs,
+            expected,
+        })
     }
 
     /// Tells the reporters what is about to run.
@@ -83,15 +89,30 @@ impl<N: Node> Planned<N> {
     }
 
     /// Runs the nodes and gives the report. Presets stand in for nodes that cannot or shall not run.
-    pub async fn run(self, programs: BTreeMap<String, Program>, presets: BTreeMap<NodeId, Preset>) -> RunReport {
+    pub async fn run(
+        self,
+        programs: BTreeMap<String, Program>,
+        presets: BTreeMap<NodeId, Preset>,
+    ) -> RunReport {
         let started = jiff::Timestamp::now();
-        let Planned { shared, graph, nodes, needs, expected } = self;
+        let Planned {
+            shared,
+            graph,
+            nodes,
+            needs,
+            expected,
+        } = self;
         shared.equip(programs);
         let durations: Vec<u64> = expected.iter().map(|known| known.unwrap_or(UNKNOWN_MS)).collect();
         let weights = needs.iter().map(|needs| needs.weight).collect();
         let ids = graph.nodes().to_vec();
-        let schedule =
-            Schedule::new(graph, &durations, weights, shared.setup.capacity, shared.setup.keep_going);
+        let schedule = Schedule::new(
+            graph,
+            &durations,
+            weights,
+            shared.setup.capacity,
+            shared.setup.keep_going,
+        );
         let mut run = Run {
             began: Instant::now(),
             nodes: nodes.into_iter().map(Arc::new).collect(),

@@ -138,11 +138,7 @@ impl Shared {
             .copied()
             .chain(needs.programs.iter().map(String::as_str))
         {
-            let digest = self
-                .setup
-                .programs
-                .get(name)
-                .map(|program| program.digest.as_bytes());
+            let digest = self.find_program(name).map(|program| program.digest.as_bytes());
             parts.content(Part::Tool(name.to_owned()), digest);
         }
         let facts = lock(&self.facts);
