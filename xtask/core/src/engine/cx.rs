@@ -27,6 +27,8 @@ pub struct Program {
     pub path: PathBuf,
     /// Digest of the file: SHA-256 of a pinned tool, BLAKE3 of another program.
     pub digest: String,
+    /// A folder in front of its PATH, in which it looks for its companions.
+    pub extra_path: Option<PathBuf>,
 }
 
 /// What one child of a stage gets.
@@ -265,6 +267,9 @@ impl Cx {
             },
         );
         let mut env = self.env.clone();
+        if let Some(folder) = &program.extra_path {
+            prepend_path(&mut env, folder);
+        }
         env.extend(extra);
         let command = process::Command {
             program: program.path.clone().into_os_string(),
@@ -344,6 +349,14 @@ impl Cx {
     pub(super) fn used(&self) -> std::sync::MutexGuard<'_, Used> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn prepend_path(env: &mut BTreeMap<OsString, OsString>, folder: &Path) {
+    let path = env.entry("PATH".into()).or_default();
+    let mut longer = folder.as_os_str().to_owned();
+    longer.push(":");
+    longer.push(&*path);
+    *path = longer;
 }
 
 /// How many of the last lines of a stage's children are kept in its record.
