@@ -60,3 +60,8 @@ pub async fn build(cx: &Cx, service: &Service, image: &Image, target: &str) -> R
     let layout::Written { digest, size } = written;
     Ok(Built { digest, builder, platform, size, layout: target.to_owned() })
 }
+
+/// Whether a Docker engine answers on this machine.
+pub async fn engine_answers() -> bool {
+    docker::connect().await.is_some()
+}
