@@ -1,3 +1,4 @@
+// A module of its own because `go install` refuses one with replace lines, as Prometheus has.
 module slipway.invalid/locks/promtool
 
 go 1.26.0

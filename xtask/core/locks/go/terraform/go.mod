@@ -1,3 +1,4 @@
+// Terraform's own go.mod points at folders inside its repository; here they are required at the commit of v1.11.4.
 module slipway.invalid/locks/terraform
 
 go 1.26.0
