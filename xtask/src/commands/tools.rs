@@ -116,7 +116,7 @@ async fn verify(provisioner: &Provisioner, names: &[String], cancel: &Cancel) ->
                 code = ExitCode::ToolBroke;
                 say(&format!("BAD      {name}: {why}; `cargo xtask tools sync {name}` installs it again\n"));
             }
-            Verified::Absent => say(&format!("absent   {name}\n")),
+            Verified::Missing => say(&format!("absent   {name}\n")),
         }
     }
     Ok(code)
