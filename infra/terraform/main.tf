@@ -181,7 +181,7 @@ resource "aws_budgets_budget" "monthly" {
 
   cost_filter {
     name   = "TagKeyValue"
-    values = ["user:project$${var.project}"] # "user:", the tag, a dollar sign, its value
+    values = [join("$", ["user:project", var.project])] # "$${" would be a literal brace
   }
 
   dynamic "notification" {

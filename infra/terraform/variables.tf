@@ -51,13 +51,18 @@ variable "vpc_cidr" {
 }
 
 variable "zones" {
-  description = "How many availability zones to spread over."
-  type        = number
-  default     = 2
+  description = "Availability zones, by name. They are named, not asked for: the answer may change, and subnets would be rebuilt."
+  type        = list(string)
+  default     = ["eu-central-1a", "eu-central-1b"]
 
   validation {
-    condition     = contains([2, 3], var.zones)
-    error_message = "zones is 2 or 3: EKS refuses a cluster in a single zone."
+    condition     = length(distinct(var.zones)) == length(var.zones) && contains([2, 3], length(var.zones))
+    error_message = "zones are two or three different ones: EKS refuses a cluster in a single zone."
+  }
+
+  validation {
+    condition     = alltrue([for zone in var.zones : startswith(zone, var.region)])
+    error_message = "zones: one is not in var.region."
   }
 }
 

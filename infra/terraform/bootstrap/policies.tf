@@ -1,30 +1,71 @@
 locals {
-  read_statements = [{
-    Sid    = "Read"
-    Effect = "Allow"
-    Action = [
-      "budgets:ListTagsForResource",
-      "budgets:ViewBudget",
-      "ec2:Describe*",
-      "ecr:DescribeRepositories",
-      "ecr:GetLifecyclePolicy",
-      "ecr:ListTagsForResource",
-      "eks:Describe*",
-      "eks:List*",
-      "iam:GetRole",
-      "iam:GetRolePolicy",
-      "iam:ListAttachedRolePolicies",
-      "iam:ListRolePolicies",
-      "kms:DescribeKey",
-      "kms:GetKeyPolicy",
-      "kms:GetKeyRotationStatus",
-      "kms:ListAliases",
-      "kms:ListResourceTags",
-      "logs:DescribeLogGroups",
-      "logs:ListTagsForResource",
-    ]
-    Resource = ["*"]
-  }]
+  # A key may have several aliases, so the condition is of a set: any of them may be the one.
+  state_key_only = { "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = aws_kms_alias.state.name } }
+
+  cluster_arns = concat(
+    ["${local.arn.eks}:${local.here}:cluster/${var.project}"],
+    [for kind in ["access-entry", "addon", "nodegroup", "podidentityassociation"] : "${local.arn.eks}:${local.here}:${kind}/${var.project}/*"],
+  )
+  role_arns  = ["${local.iam}:role/${var.project}-*"]
+  budget_arn = "${local.arn.budgets}::${var.account_id}:budget/${var.project}-*"
+  log_group_arns = [
+    for prefix in ["/${var.project}/*", "/aws/eks/${var.project}/*"] : "${local.arn.logs}:${local.here}:log-group:${prefix}"
+  ]
+
+  read_statements = [
+    {
+      Sid    = "Look" # these actions know no resources
+      Effect = "Allow"
+      Action = [
+        "ec2:DescribeAddresses",
+        "ec2:DescribeAddressesAttribute",
+        "ec2:DescribeFlowLogs",
+        "ec2:DescribeInternetGateways",
+        "ec2:DescribeLaunchTemplateVersions",
+        "ec2:DescribeLaunchTemplates",
+        "ec2:DescribeNatGateways",
+        "ec2:DescribeNetworkAcls",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribePrefixLists",
+        "ec2:DescribeRouteTables",
+        "ec2:DescribeSecurityGroupRules",
+        "ec2:DescribeSecurityGroups",
+        "ec2:DescribeSubnets",
+        "ec2:DescribeVpcEndpoints",
+        "ec2:DescribeVpcs",
+        "eks:DescribeAddonVersions",
+        "kms:ListAliases",
+        "logs:DescribeLogGroups",
+      ]
+      Resource = ["*"]
+    },
+    {
+      Sid    = "Read"
+      Effect = "Allow"
+      Action = [
+        "budgets:ListTagsForResource",
+        "budgets:ViewBudget",
+        "ec2:DescribeVpcAttribute",
+        "ecr:DescribeRepositories",
+        "ecr:GetLifecyclePolicy",
+        "ecr:ListTagsForResource",
+        "eks:Describe*",
+        "eks:List*",
+        "iam:GetRole",
+        "iam:GetRolePolicy",
+        "iam:ListAttachedRolePolicies",
+        "iam:ListRolePolicies",
+        "kms:DescribeKey",
+        "kms:GetKeyPolicy",
+        "kms:GetKeyRotationStatus",
+        "kms:ListResourceTags",
+        "logs:ListTagsForResource",
+      ]
+      Resource = concat(local.cluster_arns, local.role_arns, local.log_group_arns, [
+        "${local.arn.ecr}:${local.here}:repository/*", "${local.arn.kms}:${local.here}:key/*", "${local.arn.ec2}:${local.here}:vpc/*", local.budget_arn,
+      ])
+    },
+  ]
 
   read_state_statements = [
     {
@@ -40,10 +81,11 @@ locals {
       Resource = ["${local.bucket_arn}/${local.state_key}"]
     },
     {
-      Sid      = "DecryptState"
-      Effect   = "Allow"
-      Action   = ["kms:Decrypt"]
-      Resource = [aws_kms_key.state.arn]
+      Sid       = "DecryptState"
+      Effect    = "Allow"
+      Action    = ["kms:Decrypt"]
+      Resource  = ["${local.arn.kms}:${local.here}:key/*"]
+      Condition = local.state_key_only
     },
   ]
 
@@ -61,10 +103,11 @@ locals {
       Resource = ["${local.bucket_arn}/${local.state_key}.tflock"]
     },
     {
-      Sid      = "EncryptState"
-      Effect   = "Allow"
-      Action   = ["kms:GenerateDataKey"]
-      Resource = [aws_kms_key.state.arn]
+      Sid       = "EncryptState"
+      Effect    = "Allow"
+      Action    = ["kms:GenerateDataKey"]
+      Resource  = ["${local.arn.kms}:${local.here}:key/*"]
+      Condition = local.state_key_only
     },
     {
       Sid    = "Network"
@@ -102,22 +145,20 @@ locals {
         "ec2:RevokeSecurityGroup*",
         "ec2:RunInstances", # EKS tries the launch template with the caller's rights
       ]
-      Resource  = ["*"]
-      Condition = { StringEquals = { "aws:RequestedRegion" = var.region } }
+      Resource = ["${local.arn.ec2}:${local.here}:*", "${local.arn.ec2}:${var.region}::image/*"]
     },
     {
-      Sid    = "Cluster"
-      Effect = "Allow"
-      Action = ["eks:*"]
-      Resource = [for kind in ["cluster", "nodegroup", "addon", "access-entry", "podidentityassociation"] :
-        kind == "cluster" ? "${local.arn.eks}:${local.here}:cluster/${var.project}" : "${local.arn.eks}:${local.here}:${kind}/${var.project}/*"
-      ]
-    },
-    {
-      Sid      = "CreateCluster"
+      Sid      = "Cluster"
       Effect   = "Allow"
-      Action   = ["eks:CreateCluster"]
-      Resource = ["${local.arn.eks}:${local.here}:cluster/${var.project}"]
+      Action   = ["eks:*"]
+      Resource = local.cluster_arns
+    },
+    {
+      Sid       = "CreateCluster"
+      Effect    = "Allow"
+      Action    = ["eks:CreateCluster"]
+      Resource  = ["*"] # the action knows no resources
+      Condition = { StringEquals = { "aws:RequestTag/project" = var.project } }
     },
     {
       Sid    = "Registry"
@@ -139,21 +180,32 @@ locals {
       Effect = "Allow"
       Action = [
         "logs:AssociateKmsKey",
-        "logs:CreateLogDelivery",
         "logs:CreateLogGroup",
-        "logs:DeleteLogDelivery",
         "logs:DeleteLogGroup",
         "logs:PutRetentionPolicy",
         "logs:TagResource",
         "logs:UntagResource",
       ]
-      Resource = ["${local.arn.logs}:${local.here}:log-group:/${var.project}/*", "${local.arn.logs}:${local.here}:log-group:/aws/eks/${var.project}/*"]
+      Resource = local.log_group_arns
     },
     {
       Sid       = "CreateKey"
       Effect    = "Allow"
-      Action    = ["kms:CreateKey", "kms:TagResource"]
-      Resource  = ["*"]
+      Action    = ["kms:CreateKey"]
+      Resource  = ["*"] # the action knows no resources
+      Condition = { StringEquals = { "aws:RequestTag/project" = var.project } }
+    },
+    {
+      Sid      = "FlowLogDelivery"
+      Effect   = "Allow"
+      Action   = ["logs:CreateLogDelivery", "logs:DeleteLogDelivery"]
+      Resource = ["*"] # the actions know no resources
+    },
+    {
+      Sid       = "TagNewKey"
+      Effect    = "Allow"
+      Action    = ["kms:TagResource"]
+      Resource  = ["${local.arn.kms}:${local.here}:key/*"]
       Condition = { StringEquals = { "aws:RequestTag/project" = var.project } }
     },
     {
@@ -176,21 +228,21 @@ locals {
       Sid      = "Budget"
       Effect   = "Allow"
       Action   = ["budgets:ModifyBudget", "budgets:TagResource", "budgets:UntagResource"]
-      Resource = ["arn:${data.aws_partition.current.partition}:budgets::${var.account_id}:budget/${var.project}-*"]
+      Resource = [local.budget_arn]
     },
     # A role that CI makes or changes is bounded, or the call fails. Without it, CI could make itself an administrator.
     {
       Sid       = "MakeBoundedRoles"
       Effect    = "Allow"
       Action    = ["iam:AttachRolePolicy", "iam:CreateRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"]
-      Resource  = ["${local.iam}:role/${var.project}-*"]
-      Condition = { StringEquals = { "iam:PermissionsBoundary" = aws_iam_policy.boundary.arn } }
+      Resource  = local.role_arns
+      Condition = { StringEquals = { "iam:PermissionsBoundary" = local.boundary } }
     },
     {
       Sid      = "ChangeRoles"
       Effect   = "Allow"
       Action   = ["iam:DeleteRole", "iam:ListInstanceProfilesForRole", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole"]
-      Resource = ["${local.iam}:role/${var.project}-*"]
+      Resource = local.role_arns
     },
     {
       Sid       = "HandRolesToServices"
@@ -208,12 +260,20 @@ locals {
         "eks.amazonaws.com", "eks-nodegroup.amazonaws.com", "autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com",
       ] } }
     },
+    # The state's key has the project's tag, too.
+    {
+      Sid       = "NotTheStatesKey"
+      Effect    = "Deny"
+      Action    = ["kms:CreateAlias", "kms:CreateGrant", "kms:DeleteAlias", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion"]
+      Resource  = ["*"]
+      Condition = local.state_key_only
+    },
     # Neither its own rights, nor those of whoever plans, nor the bound itself.
     {
       Sid      = "NotItself"
       Effect   = "Deny"
       Action   = ["iam:*"]
-      Resource = ["${local.iam}:role/${var.project}-ci-apply", "${local.iam}:role/${var.project}-ci-plan", "${local.iam}:policy/${var.project}-boundary"]
+      Resource = ["${local.iam}:role/${var.project}-ci-apply", "${local.iam}:role/${var.project}-ci-plan", local.boundary]
     },
   ]
 }
@@ -221,6 +281,7 @@ locals {
 # The most that a role made by CI can ever do, whatever its own policies say: the services a cluster needs, and nothing
 # of IAM, of organisations or of billing.
 resource "aws_iam_policy" "boundary" {
+  # checkov:skip=CKV_AWS_355:A boundary grants nothing, it limits what other policies grant; expires 2027-05-21
   name = "${var.project}-boundary"
 
   policy = jsonencode({

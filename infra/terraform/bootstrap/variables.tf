@@ -1,4 +1,4 @@
-# The same names and meanings as in the cluster's configuration, so that one tfvars file serves both.
+# Names and meanings are those of the cluster's configuration.
 
 variable "project" {
   description = "Prefix of every name."

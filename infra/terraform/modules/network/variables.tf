@@ -14,8 +14,8 @@ variable "cidr" {
 }
 
 variable "zones" {
-  description = "How many availability zones to spread over, at most 8."
-  type        = number
+  description = "Availability zones to spread over, at most 8."
+  type        = list(string)
 }
 
 variable "nat_per_zone" {
