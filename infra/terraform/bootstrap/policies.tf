@@ -217,12 +217,19 @@ locals {
         "kms:DeleteAlias",
         "kms:EnableKeyRotation",
         "kms:PutKeyPolicy",
+        "kms:RetireGrant",
         "kms:ScheduleKeyDeletion",
         "kms:UntagResource",
         "kms:UpdateKeyDescription",
       ]
-      Resource  = ["${local.arn.kms}:${local.here}:key/*", "${local.arn.kms}:${local.here}:alias/${var.project}"]
+      Resource  = ["${local.arn.kms}:${local.here}:key/*"]
       Condition = { StringEquals = { "aws:ResourceTag/project" = var.project } }
+    },
+    {
+      Sid      = "KeyAlias" # needed on the alias as well as on the key; an alias has no tags
+      Effect   = "Allow"
+      Action   = ["kms:CreateAlias", "kms:DeleteAlias"]
+      Resource = ["${local.arn.kms}:${local.here}:alias/${var.project}"]
     },
     {
       Sid      = "Budget"
