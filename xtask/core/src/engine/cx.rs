@@ -5,7 +5,7 @@ use crate::cancel::Cancel;
 use crate::error::StageError;
 use crate::event::{Event, Stream};
 use crate::ids::{NodeId, StageId};
-use crate::process::{self, Exit, Finished, SpawnError, Stdin, StopPolicy, Supervisor};
+use crate::process::{self, Exit, Finished, Stdin, StopPolicy, Supervisor};
 use crate::redact::Redactor;
 use crate::report::ToolRecord;
 use serde::de::DeserializeOwned;
@@ -32,7 +32,6 @@ pub struct Program {
 }
 
 /// What one child of a stage gets.
-#[derive(Debug)]
 pub struct Call<'a> {
     program: &'a Program,
     args: Vec<OsString>,
@@ -271,16 +270,13 @@ impl Cx {
             prepend_path(&mut env, folder);
         }
         env.extend(extra);
-        let command = process::Command {
-            program: program.path.clone().into_os_string(),
-            args,
-            cwd: directory.unwrap_or_else(|| self.root.clone()),
-            env,
-            stdin,
-            stop,
-            log: Some(self.log.clone()),
-            ..process::Command::default()
-        };
+        let mut command =
+            process::Command::new(&program.path, directory.unwrap_or_else(|| self.root.clone()));
+        command.args = args;
+        command.env = env;
+        command.stdin = stdin;
+        command.stop = stop;
+        command.log = Some(self.log.clone());
         let on_line = |stream, text: &str| {
             self.send(Event::Line {
                 node: self.node.clone(),
@@ -292,16 +288,10 @@ impl Cx {
             .supervisor
             .run(command, Some(self.deadline), &self.cancel, on_line)
             .await;
-        let Finished {
-            exit,
-            stdout,
-            stderr,
-            tail,
-            ..
-        } = finished.map_err(|error| self.spawn_error(&program.name, error))?;
+        let Finished { exit, stdout, stderr, tail, .. } = finished?;
         self.used().keep(tail);
         match exit {
-            Exit::Code(code) => Ok(Ran { code, stdout, stderr }),
+            Exit::Code(code) => Ok(Ran { code, stdout: stdout.bytes().to_vec(), stderr: stderr.bytes().to_vec() }),
             Exit::Signal(signal) => Err(StageError::ToolBroke {
                 tool: program.name.clone(),
                 how: format!("died of signal {signal}{}", signal_name(signal)),
@@ -309,21 +299,6 @@ impl Cx {
             }),
             Exit::TimedOut => Err(StageError::TimedOut),
             Exit::Cancelled => Err(StageError::Cancelled),
-        }
-    }
-
-    fn spawn_error(&self, program: &str, error: SpawnError) -> StageError {
-        let tool = program.to_owned();
-        match error {
-            SpawnError::NotFound { .. } => StageError::ToolMissing {
-                tool,
-                tried: vec!["not on PATH".to_owned()],
-            },
-            other => StageError::ToolBroke {
-                tool,
-                how: format!("could not be run: {other}"),
-                log: None,
-            },
         }
     }
 

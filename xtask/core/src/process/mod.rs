@@ -1,62 +1,39 @@
 //! The only place that spawns: guarded, masked, logged.
+//!
+//! A run starts its tasks through one small *guard* process, which is this same binary started again with [`GUARD_ARGUMENT`]:
+//!
+//! ```text
+//! xtask ── socket pair ── guard ─┬─ task 1 (a process group of its own)
+//!   └ reads the tasks' pipes     └─ task 2 …
+//! ```
+//!
+//! The guard makes the tasks its own children, so it outlives nothing and nothing outlives it: when a task's first process ends,
+//! what the task left behind is killed; when the run ends, in whatever way, the socket closes and the guard kills all that is
+//! left, then ends. On Linux it is a *subreaper*: processes that move to another group or session still become its children
+//! once their parents are gone, and carry the task's number in their environment.
+//!
+//! Elsewhere (macOS, BSD) there is no subreaper and no `/proc`. There the guard kills process groups only: a process that left
+//! its task's group survives.
+//!
+//! Two ways around the guard, for what needs none: [`query`] asks a short question, [`replace`] becomes another program.
+//!
+//! What this room must not do: decide what an exit code means, retry, read the environment, or print.
 
+mod command;
+mod error;
+pub mod guard;
+mod link;
+mod output;
 pub mod query;
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::time::Duration;
-#[derive(Debug, Default)]
-pub enum Stdin {
-    #[default]
-    Null,
-    Bytes(Vec<u8>),
-}
-#[derive(Debug, Default, Clone, Copy)]
-pub struct StopPolicy {
-    pub grace: Duration,
-}
-#[derive(Debug, Default)]
-pub struct Command {
-    pub program: OsString,
-    pub args: Vec<OsString>,
-    pub cwd: PathBuf,
-    pub env: BTreeMap<OsString, OsString>,
-    pub stdin: Stdin,
-    pub stop: StopPolicy,
-    pub log: Option<PathBuf>,
-    pub capture: usize,
-}
-#[derive(Debug)]
-pub enum Exit {
-    Code(i32),
-    Signal(i32),
-    TimedOut,
-    Cancelled,
-}
-#[derive(Debug)]
-pub struct Finished {
-    pub exit: Exit,
-    pub stdout: Vec<u8>,
-    pub stderr: Vec<u8>,
-    pub tail: Vec<String>,
-}
-#[derive(Debug, thiserror::Error)]
-pub enum SpawnError {
-    #[error("nf")]
-    NotFound { program: String },
-    #[error("x")]
-    Guard(String),
-}
-#[derive(Debug, Clone)]
-pub struct Supervisor;
-impl Supervisor {
-    pub async fn run(
-        &self,
-        _c: Command,
-        _d: Option<tokio::time::Instant>,
-        _k: &crate::cancel::Cancel,
-        _l: impl FnMut(crate::event::Stream, &str) + Send,
-    ) -> Result<Finished, SpawnError> {
-        Err(SpawnError::Guard(String::new()))
-    }
-}
+mod replace;
+mod supervisor;
+mod wire;
+
+pub use command::{Command, Stdin, StopPolicy, StopSignal};
+pub use error::ProcessError;
+pub use output::Captured;
+pub use replace::replace;
+pub use supervisor::{Exit, Finished, Supervisor};
+
+/// The hidden first argument with which the binary becomes the guard; `main` then calls [`guard::main`] and nothing else.
+pub const GUARD_ARGUMENT: &str = "__guard";

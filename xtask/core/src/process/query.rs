@@ -17,7 +17,7 @@ pub fn ask<S: AsRef<OsStr>>(
 ) -> Result<Vec<u8>, QueryError> {
     #[expect(
         clippy::disallowed_methods,
-        reason = "this module is one of the two places that spawn"
+        reason = "this module is one of the places that spawn"
     )]
     let mut command = std::process::Command::new(program);
     command

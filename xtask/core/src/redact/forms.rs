@@ -14,7 +14,7 @@ pub(super) fn add(forms: &mut BTreeSet<Vec<u8>>, value: &str) {
             forms.extend(
                 base64_within(plain, alphabet, before)
                     .into_iter()
-                    .filter(long_enough),
+                    .filter(|form| long_enough(form)),
             );
         }
     }
@@ -28,7 +28,7 @@ pub(super) fn add(forms: &mut BTreeSet<Vec<u8>>, value: &str) {
     }
 }
 
-fn long_enough(form: &Vec<u8>) -> bool {
+fn long_enough(form: &[u8]) -> bool {
     form.len() >= SHORTEST_FORM
 }
 

@@ -54,7 +54,9 @@ impl Redactor {
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
         let mut patterns = BTreeSet::new();
         let mut unmaskable = Vec::new();
+        let mut given = 0;
         for (index, secret) in secrets.into_iter().enumerate() {
+            given = index + 1;
             let value = secret.trim();
             if value.is_empty() {
                 continue;
@@ -94,10 +96,10 @@ impl Redactor {
                 })),
                 unmaskable,
             },
-            // Needs more than 2^31 states: gigabytes of secrets, which no environment can hold.
+            // Needs more than 2^31 states, gigabytes of secrets. Then nothing is masked, and nothing may pretend to be.
             Err(_) => Redactor {
                 patterns: None,
-                unmaskable,
+                unmaskable: (0..given).collect(),
             },
         }
     }
