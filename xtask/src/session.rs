@@ -119,7 +119,7 @@ fn provisioner(root: &Path, ambient: &Ambient) -> Result<Provisioner, Failure> {
     Ok(Provisioner::new(lock, cache, Platform::current(), ambient.path(), env, Patience::default()))
 }
 
-fn appearance(output: Output, ambient: &Ambient) -> (Mode, bool) {
+pub(crate) fn appearance(output: Output, ambient: &Ambient) -> (Mode, bool) {
     let moves = std::io::stderr().is_terminal() && !ambient.dumb_terminal();
     let mode = match output {
         Output::Auto => Mode::fitting(ambient.github().is_some(), moves),

@@ -13,6 +13,9 @@ use xtask_core::engine::Node;
 use xtask_core::error::ExitCode;
 use xtask_core::tools::provision::{Provisioner, State, ToolProgress, Unavailable, Verified};
 
+/// The file that pins the tools, in the root.
+const LOCK_FILE: &str = "tools.lock";
+
 /// Does what the subcommand says.
 pub(super) async fn tools(session: &Session<'_>, command: &ToolsCommand) -> Result<ExitCode, Failure> {
     let provisioner = session.provisioner()?;
@@ -130,16 +133,24 @@ async fn update(
     cancel: &Cancel,
 ) -> Result<ExitCode, Failure> {
     known(provisioner, name)?;
-    let update = provisioner.update(name, version, cancel, watch).await.map_err(|error| Failure {
+    let path = session.pipeline.root.join(LOCK_FILE);
+    let text = std::fs::read_to_string(&path).map_err(|error| Failure {
+        code: ExitCode::Usage,
+        message: format!("cannot read {}: {error}", path.display()),
+        hint: Some("this repository uses the tools.lock that is built into xtask; put its own beside pipeline.yaml first".to_owned()),
+    })?;
+    let update = provisioner.update(&text, name, Some(version), cancel, watch).await.map_err(|error| Failure {
         code: ExitCode::ToolBroke,
         message: error.to_string(),
         hint: None,
     })?;
-    let path = session.pipeline.root.join("tools.lock");
     xtask_core::engine::store::replace(&path, update.text.as_bytes())
         .map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))?;
-    for line in update.notes {
+    for line in update.done {
         say(&format!("{line}\n"));
+    }
+    for line in update.by_hand {
+        say(&format!("to do by hand: {line}\n"));
     }
     Ok(ExitCode::Passed)
 }

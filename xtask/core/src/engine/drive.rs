@@ -28,7 +28,7 @@ use crate::engine::history::Past;
 use crate::engine::key::{Key, Part, Parts};
 use crate::engine::retry;
 use crate::engine::shared::{Pending, Shared};
-use crate::error::{ExitCode, StageError};
+use crate::error::StageError;
 use crate::event::Event;
 use crate::ids::NodeId;
 use crate::outcome::{Finding, Outcome, Why};
@@ -331,12 +331,4 @@ fn kind(outcome: &Outcome) -> OutcomeKind {
 
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The exit code that a record asks for, from its number. A number that this program does not know is our bug.
-pub(super) fn code_of(record: &StageRecord) -> ExitCode {
-    ExitCode::ALL
-        .into_iter()
-        .find(|code| code.number() == record.exit_code)
-        .unwrap_or(ExitCode::OurBug)
 }

@@ -1,7 +1,7 @@
 //! A run: starts what the schedule says, collects records in the order in which nodes end, keeps results, and stops when told to.
 
 use crate::engine::cx::Program;
-use crate::engine::drive::{Driver, code_of, millis};
+use crate::engine::drive::{Driver, millis};
 use crate::engine::graph::{Cycle, Edges, Graph};
 use crate::engine::schedule::{Ended, Next, Schedule};
 use crate::engine::shared::{Setup, Shared};
@@ -74,6 +74,11 @@ impl<N: Node> Planned<N> {
             needs,
             expected,
         })
+    }
+
+    /// The nodes, in the order in which they were given.
+    pub fn nodes(&self) -> &[N] {
+        &self.nodes
     }
 
     /// Tells the reporters what is about to run.
@@ -282,7 +287,7 @@ impl<N: Node> Run<N> {
     async fn finish(self, started: jiff::Timestamp) -> RunReport {
         self.keep().await;
         self.shared.save_stamps();
-        let code = ExitCode::worst(self.records.iter().map(code_of));
+        let code = ExitCode::worst(self.records.iter().map(|record| ExitCode::of(record.exit_code)));
         let run = RunInfo {
             id: self.shared.setup.run_id.clone(),
             command: self.shared.setup.command.clone(),

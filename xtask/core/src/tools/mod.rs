@@ -5,6 +5,7 @@
 //! is [`StageError::Unreadable`], never "nothing found".
 
 pub mod hadolint;
+pub mod provision;
 
 use crate::error::StageError;
 use serde::de::DeserializeOwned;
