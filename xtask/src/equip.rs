@@ -10,7 +10,8 @@ use xtask_core::engine::{Node, Preset, Program};
 use xtask_core::error::StageError;
 use xtask_core::ids::NodeId;
 use xtask_core::outcome::Why;
-use xtask_core::tools::provision::{Provisioner, ToolProgress, Unavailable};
+use xtask_core::tools::provision::{Data, Provisioner, Recipe, ToolProgress, Unavailable};
+use xtask_core::tools::trivy;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -71,17 +72,16 @@ impl Equipment {
         cancel: &Cancel,
         progress: impl FnMut(ToolProgress),
     ) {
-        let (data, tools): (Vec<&str>, Vec<&str>) =
-            missing.iter().partition(|name| provisioner.lock().data(name).is_some());
         let mut progress = progress;
+        let (databases, tools): (Vec<&str>, Vec<&str>) = missing.iter().partition(|name| recipe(name).is_some());
         for (name, result) in provisioner.ensure(&tools, cancel, &mut progress).await {
             match result {
                 Ok(tool) => drop(self.programs.insert(name, program(tool))),
                 Err(unavailable) => drop(self.unavailable.insert(name, unavailable)),
             }
         }
-        for name in data {
-            match provisioner.ensure_data(name, cancel, &mut progress).await {
+        for name in databases {
+            match database(provisioner, name, cancel, &mut progress).await {
                 Ok(data) => drop(self.programs.insert(name.to_owned(), folder(data))),
                 Err(unavailable) => drop(self.unavailable.insert(name.to_owned(), unavailable)),
             }
@@ -121,10 +121,34 @@ fn missing_tool(unavailable: &Unavailable, strict: bool) -> Preset {
 }
 
 fn provisioned(provisioner: &Provisioner, name: &str) -> Option<Program> {
-    match provisioner.quick(name) {
-        Some(tool) => Some(program(tool)),
-        None => provisioner.quick_data(name).map(folder),
+    match recipe(name) {
+        None => provisioner.quick(name).map(program),
+        Some(recipe) => provisioner.quick_data(name, &recipe).map(folder),
     }
+}
+
+/// How a scanner fetches its database, for names that are one.
+fn recipe(name: &str) -> Option<Recipe> {
+    (name == trivy::DATABASE).then(trivy::recipe)
+}
+
+/// A scanner's database, fetched by the scanner; which must itself be had first.
+pub(crate) async fn database(
+    provisioner: &Provisioner,
+    name: &str,
+    cancel: &Cancel,
+    progress: impl FnMut(ToolProgress),
+) -> Result<Data, Unavailable> {
+    let mut progress = progress;
+    let nothing = || Unavailable { name: name.to_owned(), tried: Vec::new() };
+    let (recipe, scanner) =
+        recipe(name).zip(provisioner.lock().database(name)).ok_or_else(nothing)?;
+    let (_, tool) = provisioner
+        .ensure(&[scanner.tool.as_str()], cancel, &mut progress)
+        .await
+        .pop()
+        .ok_or_else(nothing)?;
+    provisioner.ensure_data(name, &recipe, &tool?, cancel, progress).await
 }
 
 fn program(tool: xtask_core::tools::provision::Tool) -> Program {
@@ -132,7 +156,7 @@ fn program(tool: xtask_core::tools::provision::Tool) -> Program {
 }
 
 /// A scanner's data as something that a stage can name: its folder, and the time of its fetching for a digest.
-fn folder(data: xtask_core::tools::provision::Data) -> Program {
+fn folder(data: Data) -> Program {
     let since = data.fetched.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let fetched = since.as_millis().to_string();
     Program { name: data.name, version: fetched.clone(), path: data.path, digest: fetched, extra_path: None }

@@ -121,12 +121,13 @@ fn provisioner(root: &Path, ambient: &Ambient) -> Result<Provisioner, Failure> {
 
 pub(crate) fn appearance(output: Output, ambient: &Ambient) -> (Mode, bool) {
     let moves = std::io::stderr().is_terminal() && !ambient.dumb_terminal();
-    let mode = match output {
-        Output::Auto => Mode::fitting(ambient.github().is_some(), moves),
-        Output::Terminal => Mode::Terminal,
-        Output::Plain => Mode::Plain,
-        Output::Github => Mode::Github,
-        Output::Jsonl => Mode::Jsonl,
+    let asked = match output {
+        Output::Auto => None,
+        Output::Terminal => Some(Mode::Terminal),
+        Output::Plain => Some(Mode::Plain),
+        Output::Github => Some(Mode::Github),
+        Output::Jsonl => Some(Mode::Jsonl),
     };
+    let mode = Mode::fitting(asked, ambient.github().is_some(), moves);
     (mode, std::io::stdout().is_terminal() && !ambient.no_color() && !ambient.dumb_terminal())
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::ToolsCommand;
 use crate::commands::{Failure, say};
+use crate::equip;
 use crate::session::Session;
 use crate::signals;
 use crate::stages;
@@ -36,11 +37,11 @@ fn needed(session: &Session<'_>) -> BTreeSet<&'static str> {
 
 fn known(provisioner: &Provisioner, name: &str) -> Result<(), Failure> {
     let lock = provisioner.lock();
-    if lock.tool(name).is_some() || lock.data(name).is_some() {
+    if lock.tool(name).is_some() || lock.database(name).is_some() {
         return Ok(());
     }
     let tools = lock.tools().map(|pin| pin.name.to_string());
-    let names: Vec<String> = tools.chain(lock.all_data().map(|pin| pin.name.to_string())).collect();
+    let names: Vec<String> = tools.chain(lock.databases().map(|database| database.name.to_string())).collect();
     Err(Failure::usage(format!("`{name}` is not in tools.lock; it has {}", names.join(", "))))
 }
 
@@ -56,8 +57,8 @@ async fn sync(
     for name in &wanted {
         known(provisioner, name)?;
     }
-    let (data, tools): (Vec<&str>, Vec<&str>) =
-        wanted.iter().partition(|name| provisioner.lock().data(name).is_some());
+    let (databases, tools): (Vec<&str>, Vec<&str>) =
+        wanted.iter().partition(|name| provisioner.lock().database(name).is_some());
     let mut failures: Vec<Unavailable> = Vec::new();
     for (_, result) in provisioner.ensure(&tools, cancel, watch).await {
         match result {
@@ -65,8 +66,8 @@ async fn sync(
             Err(unavailable) => failures.push(unavailable),
         }
     }
-    for name in data {
-        match provisioner.ensure_data(name, cancel, watch).await {
+    for name in databases {
+        match equip::database(provisioner, name, cancel, watch).await {
             Ok(data) => say(&format!("{}  {}  ({})\n", data.name, data.path.display(), data.source)),
             Err(unavailable) => failures.push(unavailable),
         }
@@ -139,7 +140,7 @@ async fn update(
         message: format!("cannot read {}: {error}", path.display()),
         hint: Some("this repository uses the tools.lock that is built into xtask; put its own beside pipeline.yaml first".to_owned()),
     })?;
-    let update = provisioner.update(&text, name, Some(version), cancel, watch).await.map_err(|error| Failure {
+    let update = provisioner.update(&text, name, version, cancel, watch).await.map_err(|error| Failure {
         code: ExitCode::ToolBroke,
         message: error.to_string(),
         hint: None,
