@@ -384,6 +384,19 @@ mod tests {
     }
 
     #[test]
+    fn wide_characters_do_not_push_a_line_over_the_edge() {
+        let (screen, mut bars) = bars();
+        bars.on(&started());
+        bars.on(&Event::StageStarted {
+            node: lint(),
+            attempt: 1,
+        });
+        bars.on(&line(&"日".repeat(100)));
+        let shown = screen.now().matches('日').count();
+        assert!((10..=40).contains(&shown), "{shown}: {}", screen.now());
+    }
+
+    #[test]
     fn a_child_cannot_draw_on_the_screen_itself() {
         let (screen, mut bars) = bars();
         bars.on(&started());

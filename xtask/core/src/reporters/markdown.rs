@@ -73,6 +73,9 @@ fn opening(report: &RunReport) -> String {
 }
 
 fn table(report: &RunReport) -> String {
+    if report.stages.is_empty() {
+        return String::new();
+    }
     let mut text = "| stage | result | time | |\n| --- | --- | ---: | --- |\n".to_owned();
     for record in report.stages.iter().take(STAGES) {
         let word = block::word(record.outcome);
