@@ -225,6 +225,10 @@ impl Driver {
             }
             Err(error) => (failure(error), serde_json::Value::Null, Vec::new()),
         };
+        // Adapters read raw output, so what they made of it is masked here, before it is shown or kept anywhere.
+        let facts = mask_all(facts, &|text| self.mask(text));
+        let findings =
+            findings.into_iter().map(|one| Finding { message: self.mask(one.message), ..one }).collect();
         Ended {
             outcome,
             facts,
@@ -244,6 +248,10 @@ impl Driver {
             attempts: 0,
             duration: Duration::ZERO,
         }
+    }
+
+    fn mask(&self, text: String) -> String {
+        self.shared.setup.redactor.redact(&text).into_owned()
     }
 
     /// The record of a node that did not run.
@@ -280,7 +288,7 @@ impl Driver {
             Outcome::Broke(error) => (
                 None,
                 Some(ErrorRecord {
-                    message: error.to_string(),
+                    message: self.mask(error.to_string()),
                     hint: error.hint(),
                 }),
             ),
@@ -304,9 +312,19 @@ impl Driver {
             skipped,
             error,
             tail: used.tail,
-            notes: used.notes,
+            notes: used.notes.into_iter().map(|note| self.mask(note)).collect(),
             exit_code: exit_code.number(),
         }
+    }
+}
+
+/// The same value with every text in it masked.
+fn mask_all(value: serde_json::Value, mask: &impl Fn(String) -> String) -> serde_json::Value {
+    match value {
+        serde_json::Value::String(text) => serde_json::Value::String(mask(text)),
+        serde_json::Value::Array(list) => list.into_iter().map(|one| mask_all(one, mask)).collect(),
+        serde_json::Value::Object(map) => map.into_iter().map(|(name, one)| (name, mask_all(one, mask))).collect(),
+        plain @ (serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_)) => plain,
     }
 }
 
