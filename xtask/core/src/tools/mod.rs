@@ -4,7 +4,9 @@
 //! and reads the output with serde types of its own. Output that is empty, cut short, or of another version of the tool's format
 //! is [`StageError::Unreadable`], never "nothing found".
 
+pub mod checks;
 pub mod hadolint;
+pub mod junit;
 pub mod provision;
 
 use crate::error::StageError;
