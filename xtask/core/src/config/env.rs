@@ -324,11 +324,7 @@ mod tests {
     fn a_named_variable_is_text_or_an_error_and_may_be_empty() {
         use std::os::unix::ffi::OsStringExt;
         let bytes = OsString::from_vec(vec![0xff]);
-        let ambient = Ambient::of([
-            ("A", OsString::from("1")),
-            ("B", bytes),
-            ("C", OsString::new()),
-        ]);
+        let ambient = Ambient::of([("A", OsString::from("1")), ("B", bytes), ("C", OsString::new())]);
         assert_eq!(ambient.value(&EnvName("A".into())), Ok(Some("1")));
         assert_eq!(ambient.value(&EnvName("B".into())), Err(NotText("B".into())));
         assert_eq!(ambient.value(&EnvName("C".into())), Ok(Some("")));

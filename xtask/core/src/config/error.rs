@@ -8,6 +8,9 @@ use std::fmt;
 /// The widest part of a source line that is shown; a line of flow style can be very long.
 const WINDOW: usize = 100;
 
+/// The longest sentence that is shown: it may quote what stands in the file.
+const LONGEST: usize = 300;
+
 /// One thing that is wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(Box<Parts>);
@@ -83,11 +86,13 @@ impl ConfigError {
 
     /// An error about one place in the file's text.
     pub(super) fn placed(file: impl Into<String>, text: &str, extent: Extent, complaint: Complaint) -> Self {
+        // The three ends of a line that YAML knows.
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
         let source = text.split('\n').nth(extent.line - 1).unwrap_or_default();
         let mut error = ConfigError::whole(file, complaint);
         error.0.place = Some(Place {
             extent,
-            source: source.trim_end_matches('\r').to_owned(),
+            source: source.to_owned(),
         });
         error
     }
@@ -137,7 +142,12 @@ impl fmt::Display for ConfigError {
         let (source, indent, width) = window(source, *extent);
         let gutter = extent.line.to_string().len().max(4);
         writeln!(f, "{file}:{}:{}: {message}", extent.line, extent.column)?;
-        writeln!(f, "{:gutter$} | {source}", extent.line)?;
+        writeln!(
+            f,
+            "{:gutter$} |{}{source}",
+            extent.line,
+            if source.is_empty() { "" } else { " " }
+        )?;
         write!(f, "{:gutter$} | {:indent$}{} {help}", "", "", "^".repeat(width))
     }
 }
@@ -169,7 +179,11 @@ fn window(source: &str, extent: Extent) -> (String, usize, usize) {
 }
 
 fn printable(text: &str) -> String {
-    text.chars().map(visible).collect()
+    let mut shown: String = text.chars().take(LONGEST).map(visible).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// Help may have several lines; a message may not.
@@ -221,7 +235,7 @@ mod tests {
             shown("abc", 1, 4, 0),
             "f:1:4: wrong\n   1 | abc\n     |    ^ right"
         );
-        assert_eq!(shown("abc", 7, 9, 1), "f:7:9: wrong\n   7 | \n     | ^ right");
+        assert_eq!(shown("abc", 7, 9, 1), "f:7:9: wrong\n   7 |\n     | ^ right");
     }
 
     #[test]

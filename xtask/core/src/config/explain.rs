@@ -3,34 +3,26 @@
 
 use super::error::{Complaint, ConfigError, Extent};
 use super::examples::{example, example_in};
-use super::outline::{Entry, Outline, Path};
-use super::value::NOTHING;
+use super::outline::{Entry, Kind, Outline, Path};
+use super::value::{MUST_BE, NOTHING};
 use serde_yaml::{Error, Location};
 
 /// Turns the library's error into ours.
 pub(super) fn explain(file: &str, text: &str, error: &Error) -> ConfigError {
     let outline = Outline::of(text);
     let location = error.location().filter(|location| location.line() > 0);
-    let error = innermost(error);
-    let Some(location) = location else {
-        return ConfigError::whole(
-            file,
-            complaint(
-                error,
-                &Context {
-                    outline: &outline,
-                    offset: None,
-                },
-            )
-            .1,
-        );
-    };
-    let context = Context {
-        outline: &outline,
-        offset: offset(text, location),
-    };
-    let (place, complaint) = complaint(error, &context);
-    ConfigError::placed(file, text, place.unwrap_or_else(|| extent(location)), complaint)
+    // What has no place is about the whole file.
+    let (offset, extent) = location.map_or((Some(0), TOP), |location| {
+        (offset(text, location), extent(location))
+    });
+    let (place, complaint) = found(
+        innermost(error),
+        &Context {
+            outline: &outline,
+            offset,
+        },
+    );
+    ConfigError::placed(file, text, place.unwrap_or(extent), complaint)
 }
 
 /// The word of a list that was probably meant, if one is near enough.
@@ -59,6 +51,15 @@ fn list(words: &[&str]) -> String {
         .collect::<Vec<_>>()
         .join(", ")
 }
+
+/// The help for text that is not YAML.
+const LOOK_AROUND: &str = "check quotes, brackets, colons and indentation up to here";
+
+const TOP: Extent = Extent {
+    line: 1,
+    column: 1,
+    width: 1,
+};
 
 struct Context<'a> {
     outline: &'a Outline,
@@ -93,176 +94,121 @@ fn inside(path: &Path) -> String {
 }
 
 /// What is wrong, and where if that is not simply where the library says.
-fn complaint(error: &Error, context: &Context<'_>) -> (Option<Extent>, Complaint) {
+type Found = (Option<Extent>, Complaint);
+
+fn here(what: impl Into<String>, help: impl Into<String>) -> Found {
+    (None, Complaint::new(what, help))
+}
+
+fn found(error: &Error, context: &Context<'_>) -> Found {
     #[expect(
         clippy::wildcard_enum_match_arm,
-        reason = "the library's errors are open: the rest keeps its own words"
+        reason = "the library's errors are open: the rest keeps its words"
     )]
     match error {
         Error::SerdeUnknownField { field, expected, .. } => {
-            let mapping = inside(&context.mapping());
-            (
-                None,
-                Complaint::new(
-                    format!("unknown field `{field}` {mapping}"),
-                    did_you_mean(field, expected),
-                ),
-            )
+            let what = format!("unknown field `{field}` {}", inside(&context.mapping()));
+            here(what, did_you_mean(field, expected))
         }
         Error::SerdeMissingField { field, .. } => missing(field, context),
-        Error::SerdeUnknownVariant {
-            variant, expected, ..
-        } => {
-            let what = match (context.value(), context.key()) {
-                (Some(entry), _) => format!("`{variant}` is not known to `{}`", entry.path),
-                (None, _) => format!("`{variant}` is not known {}", inside(&context.mapping())),
-            };
-            (None, Complaint::new(what, did_you_mean(variant, expected)))
+        Error::DuplicateMappingKey { key, .. } => duplicate(key.as_deref().unwrap_or("?"), context),
+        Error::Message { msg, .. } if msg == NOTHING => wrong(context, "a value"),
+        Error::Message { msg, .. } => match (msg.strip_prefix(MUST_BE), Complaint::from_text(msg)) {
+            (Some(expected), _) => wrong(context, expected),
+            (None, Some(complaint)) => (None, complaint),
+            (None, None) => here(msg, "check the field's type"),
+        },
+        Error::QuotingRequired { .. } | Error::NullIntoString { .. } => wrong(context, "text"),
+        Error::Unexpected { expected, .. } => match *expected {
+            "mapping start" => wrong(context, "a mapping"),
+            "sequence start" => wrong(context, "a list"),
+            "string scalar" => wrong(context, "text"),
+            other => here(format!("not YAML: {other} expected"), LOOK_AROUND),
+        },
+        Error::Eof { .. } => here("the file is empty", "it begins with `version: 1`"),
+        Error::MultipleDocuments { .. } => here(
+            "a second document begins here",
+            "one file holds one: remove `---` and what follows",
+        ),
+        Error::UnknownAnchor { .. } => here(
+            "no anchor has this name",
+            "an anchor `&name` must stand before its alias `*name`",
+        ),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => here(
+            "this alias is inside of its own anchor",
+            "write the repeated part out",
+        ),
+        Error::AliasReplayLimitExceeded { .. } | Error::AliasReplayStackDepthExceeded { .. } => here(
+            "the aliases make this file too large",
+            "write the repeated parts out",
+        ),
+        Error::Budget { .. } => here("too much for one file", "no pipeline has this many values"),
+        Error::UnsupportedTag { tag, .. } => {
+            here(format!("the tag `{tag}` has no meaning here"), "remove it")
         }
-        Error::DuplicateMappingKey { key, .. } => {
-            let mapping = context.mapping();
-            let key = key.as_deref().unwrap_or("?");
-            let first = context
-                .key()
-                .and_then(|entry| context.outline.nearest(&entry.path));
-            let help = first.map_or_else(String::new, |entry| {
-                format!(" the one in line {} or", entry.key().line)
-            });
-            (
-                None,
-                Complaint::new(
-                    format!("`{key}` is there twice {}", inside(&mapping)),
-                    format!("remove{help} this one"),
-                ),
-            )
+        Error::MergeValueNotMapOrSeqOfMaps { .. } => {
+            here("`<<` takes a mapping", "name one by its anchor: `<<: *name`")
         }
-        Error::Message { msg, .. } if msg == NOTHING => wrong(context, None, "a value"),
-        Error::Message { msg, .. } => (
-            None,
-            Complaint::from_text(msg).unwrap_or_else(|| Complaint::new(msg, "")),
-        ),
-        Error::QuotingRequired { .. } => wrong(context, None, "text"),
-        Error::NullIntoString { .. } => wrong(context, None, "text"),
-        Error::Unexpected {
-            expected: "mapping start",
-            ..
-        } => wrong(context, None, "a mapping"),
-        Error::Unexpected {
-            expected: "sequence start",
-            ..
-        } => wrong(context, None, "a list"),
-        Error::Unexpected {
-            expected: "string scalar",
-            ..
-        } => wrong(context, None, "text"),
-        Error::SerdeInvalidType {
-            expected, unexpected, ..
-        } => wrong(context, Some(unexpected), expected),
-        Error::Eof { .. } => (
-            None,
-            Complaint::new("the file is empty", "it begins with `version: 1`"),
-        ),
-        Error::MultipleDocuments { .. } => (
-            None,
-            Complaint::new(
-                "a second document begins here",
-                "one file holds one: remove `---` and what follows",
-            ),
-        ),
-        Error::UnknownAnchor { .. } => (
-            None,
-            Complaint::new(
-                "no anchor has this name",
-                "an anchor `&name` must stand before its alias `*name`",
-            ),
-        ),
-        Error::RecursiveReferencesRequireWeakTypes { .. } => (
-            None,
-            Complaint::new(
-                "this alias is inside of its own anchor",
-                "write the repeated part out",
-            ),
-        ),
-        Error::AliasReplayLimitExceeded { .. }
-        | Error::AliasExpansionLimitExceeded { .. }
-        | Error::AliasReplayStackDepthExceeded { .. } => (
-            None,
-            Complaint::new(
-                "the aliases make this file too large",
-                "write the repeated parts out",
-            ),
-        ),
-        Error::Budget { .. } => (
-            None,
-            Complaint::new(
-                "the file is too large or too deep",
-                "no field of this format is that deep or that long",
-            ),
-        ),
-        Error::UnsupportedTag { tag, .. } => (
-            None,
-            Complaint::new(format!("the tag `{tag}` has no meaning here"), "remove it"),
-        ),
-        Error::ExternalMessage { msg, .. } if msg.starts_with("tabs disallowed") => (
-            None,
-            Complaint::new("a tab in the indentation", "YAML is indented with spaces"),
-        ),
-        Error::ExternalMessage { msg, .. } => (
-            None,
-            Complaint::new(
-                format!("not YAML: {msg}"),
-                "check quotes, brackets, colons and indentation up to here",
-            ),
-        ),
-        other => (
-            None,
-            Complaint::new(plain(other), "check the field's type and its indentation"),
-        ),
+        Error::ExternalMessage { msg, .. } if msg.starts_with("recursion limit") => {
+            here("too deep", "no field of a pipeline is this deep")
+        }
+        Error::ExternalMessage { msg, .. } if msg.starts_with("tabs disallowed") => {
+            here("a tab in the indentation", "YAML is indented with spaces")
+        }
+        Error::ExternalMessage { msg, .. } => here(format!("not YAML: {msg}"), LOOK_AROUND),
+        other => here(plain(other), LOOK_AROUND),
     }
 }
 
-/// A field that a mapping must have. Shown at the mapping's own key, because what is missing has no place.
-fn missing(field: &str, context: &Context<'_>) -> (Option<Extent>, Complaint) {
-    let path = context.mapping();
-    let help = example_in(&path, field)
-        .map_or_else(|| format!("add `{field}`"), |example| format!("add `{example}`"));
-    let place = context
-        .outline
-        .nearest(&path)
-        .filter(|_| !path.0.is_empty())
-        .map(Entry::key);
-    (
-        place,
-        Complaint::new(format!("missing field `{field}` {}", inside(&path)), help),
+fn duplicate(key: &str, context: &Context<'_>) -> Found {
+    let first = context
+        .key()
+        .and_then(|entry| context.outline.nearest(&entry.path));
+    let other = first.map_or_else(String::new, |entry| {
+        format!(" the one in line {} or", entry.key().line)
+    });
+    here(
+        format!("`{key}` is there twice {}", inside(&context.mapping())),
+        format!("remove{other} this one"),
     )
 }
 
+/// A field that a mapping must have. Shown at the mapping's own key, because what is missing has no place.
+fn missing(field: &str, context: &Context<'_>) -> Found {
+    let path = context.mapping();
+    let add = example_in(&path, field).unwrap_or(field);
+    let complaint = Complaint::new(
+        format!("missing field `{field}` {}", inside(&path)),
+        format!("add `{add}`"),
+    );
+    (context.outline.nearest(&path).map(Entry::key), complaint)
+}
+
 /// A value of the wrong type.
-fn wrong(context: &Context<'_>, found: Option<&str>, expected: &str) -> (Option<Extent>, Complaint) {
+fn wrong(context: &Context<'_>, expected: &str) -> Found {
     // A list or a mapping in the place of something else begins where its first key does, so the value is asked first.
-    let Some(entry) = context.value().or_else(|| context.key()) else {
-        let found = found.unwrap_or("something else");
-        return (
-            None,
-            Complaint::new(
-                format!("{found} in place of {expected}"),
-                "check the field's type",
-            ),
-        );
+    let entry = match (context.value(), context.key()) {
+        (Some(value), _) => value,
+        (None, Some(_)) if expected == "text" => {
+            return here("a key must be text", "put it in quotes, or name it otherwise");
+        }
+        (None, Some(key)) => key,
+        (None, None) => return here(format!("this must be {expected}"), LOOK_AROUND),
     };
-    let subject = if entry.path.0.is_empty() {
+    let top = entry.path.0.is_empty();
+    let subject = if top {
         "the file".to_owned()
     } else {
         format!("`{}`", entry.path)
     };
+    let what = match entry.kind {
+        Kind::Nothing => format!("{subject} is empty"),
+        _ if expected == "a value" => format!("{subject} is empty"),
+        kind => format!("{subject} is {} and must be {expected}", kind.as_str()),
+    };
     let help = match example(&entry.path) {
         Some(example) => format!("write it as `{example}`"),
         None => "it begins with `version: 1`, and each `:` has a space behind it".to_owned(),
-    };
-    let what = match entry.kind.as_str() {
-        _ if expected == "a value" => format!("{subject} is empty"),
-        "nothing" => format!("{subject} is empty"),
-        kind => format!("{subject} is {kind} and must be {expected}"),
     };
     (Some(entry.place()), Complaint::new(what, help))
 }

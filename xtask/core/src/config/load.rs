@@ -30,6 +30,9 @@ services:
 /// A file of hundreds of services has a tenth of this; anything larger is not a configuration.
 const MAX_BYTES: u64 = 1024 * 1024;
 
+/// The most keys and values, with the beginnings and ends of lists and mappings: a thousand services have as many.
+pub(super) const MAX_EVENTS: usize = 60_000;
+
 /// Where to look for `pipeline.yaml`.
 #[derive(Debug, Clone, Copy)]
 pub enum Start<'a> {
@@ -61,10 +64,11 @@ pub(super) fn parse(text: &str) -> Result<raw::Pipeline, serde_yaml::Error> {
         strict_booleans: true,
         no_schema: true,
         reject_unsupported_tags: true,
+        ignore_binary_tag_for_string: true,
         with_snippet: false,
         budget: serde_yaml::budget! {
-            max_events: 200_000,
-            max_nodes: 200_000,
+            max_events: MAX_EVENTS,
+            max_nodes: MAX_EVENTS,
             max_depth: 32,
             flow_nesting_limit: 32,
             max_aliases: 10_000,

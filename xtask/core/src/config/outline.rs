@@ -2,6 +2,7 @@
 //! YAML library, and pays nothing for places.
 
 use super::error::Extent;
+use super::load::MAX_EVENTS;
 use serde_yaml::granit_parser::{Event, Marker, Parser, ScalarStyle, Span};
 use std::fmt;
 
@@ -106,7 +107,7 @@ impl Outline {
     /// The outline of as much of the text as can be read.
     pub(super) fn of(text: &str) -> Outline {
         let mut builder = Builder::default();
-        for event in Parser::new_from_str(text) {
+        for event in Parser::new_from_str(text).take(MAX_EVENTS) {
             let Ok((event, span)) = event else { break };
             if builder.take(event, span).is_none() {
                 break;
@@ -311,7 +312,12 @@ mod tests {
     fn broken_text_has_an_outline_up_to_where_it_breaks() {
         assert_eq!(Outline::of("a: 1\nb: [\n").0.len(), 3);
         assert_eq!(Outline::of("").0.len(), 0);
-        assert_eq!(Outline::of(&"[".repeat(100_000)).0.len(), DEPTH + 1);
+        assert_eq!(
+            Outline::of(&format!("{}{}", "[".repeat(50), "]".repeat(50)))
+                .0
+                .len(),
+            DEPTH + 1
+        );
         assert_eq!(Outline::of("? [a]\n: b\n").0.len(), 1);
     }
 }

@@ -72,7 +72,7 @@ impl Root {
         if path == "." {
             return Err(at.wrong("the root itself is in place of a file", "name one file"));
         }
-        self.stays(at, &path)?;
+        self.walk(at, &path)?;
         Ok(path)
     }
 
@@ -103,7 +103,7 @@ impl Root {
         if pattern.split(['/', '{', ',', '}']).any(|part| part == "..") {
             return Err(leaves(at));
         }
-        self.stays(at, &folders)?;
+        self.walk(at, &folders)?;
         if pattern.is_empty() && fs::metadata(self.real.join(&folders)).is_ok_and(|meta| meta.is_dir()) {
             let all = below(&folders, "**");
             return Err(at.wrong(
@@ -135,32 +135,13 @@ impl Root {
 
     fn there(&self, at: &Trail<'_>, base: &str, text: &str, want: Want) -> Result<String, Problem> {
         let path = below(base, &clean(at, text)?);
-        let linked = self.stays(at, &path)?;
-        let full = self.real.join(&path);
-        let meta = fs::metadata(&full).map_err(|error| match error.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => self.missing(at, &path, want),
-            _ => at.wrong(format!("`{path}` cannot be read: {error}"), "make it readable"),
-        })?;
-        match (want, meta.is_dir()) {
+        let Some(found) = self.walk(at, &path)? else {
+            return Err(self.missing(at, &path, want));
+        };
+        match (want, found.folder) {
             (Want::Folder, false) => Err(at.wrong(format!("`{path}` is a file"), "name a folder")),
             (Want::File, true) => Err(at.wrong(format!("`{path}` is a folder"), "name a file")),
-            (Want::Folder, true) | (Want::File, false) | (Want::Either, _) if linked => {
-                Ok(self.real_path(&full, path))
-            }
-            (Want::Folder, true) | (Want::File, false) | (Want::Either, _) => Ok(path),
-        }
-    }
-
-    fn real_path(&self, full: &Path, written: String) -> String {
-        let real = fs::canonicalize(full).ok();
-        let inside = real
-            .as_deref()
-            .and_then(|real| real.strip_prefix(&self.real).ok())
-            .and_then(Path::to_str);
-        match inside {
-            Some("") => ".".to_owned(),
-            Some(inside) => inside.to_owned(),
-            None => written,
+            (Want::Folder, true) | (Want::File, false) | (Want::Either, _) => Ok(found.real.unwrap_or(path)),
         }
     }
 
@@ -170,12 +151,6 @@ impl Root {
             Want::File => "file",
             Want::Either => "file or folder",
         };
-        if fs::symlink_metadata(self.real.join(path)).is_ok() {
-            return at.wrong(
-                format!("`{path}` is a symbolic link to nothing"),
-                format!("name a {kind} that is there"),
-            );
-        }
         let (folder, name) = path.rsplit_once('/').unwrap_or((".", path));
         let names: Vec<String> = fs::read_dir(self.real.join(folder))
             .map(|items| {
@@ -195,32 +170,52 @@ impl Root {
         at.wrong(format!("there is no {kind} `{path}`"), help)
     }
 
-    /// Refuses a path that a symbolic link leads out of the root; says whether there is any link on the way.
-    fn stays(&self, at: &Trail<'_>, path: &str) -> Result<bool, Problem> {
+    /// Follows a path as far as it is there, and refuses it if a symbolic link leads it out of the root or into nothing. `None`
+    /// if it ends before its last part: what is missing would be made inside of what has been walked through.
+    fn walk(&self, at: &Trail<'_>, path: &str) -> Result<Option<Found>, Problem> {
         let mut full = self.real.clone();
-        let mut linked = false;
-        for part in path.split('/') {
+        let (mut linked, mut folder, mut whole) = (false, true, true);
+        for part in path.split('/').filter(|part| *part != ".") {
             full.push(part);
             match fs::symlink_metadata(&full) {
-                Ok(meta) => linked |= meta.is_symlink(),
-                // What is not there yet is made inside of what has been walked through.
-                Err(_) => {
+                Ok(meta) => {
+                    linked |= meta.is_symlink();
+                    folder = meta.is_dir();
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                     full.pop();
+                    whole = false;
                     break;
+                }
+                Err(error) => {
+                    return Err(at.wrong(format!("`{path}` cannot be read: {error}"), "make it readable"));
                 }
             }
         }
-        if !linked {
-            return Ok(false);
+        let mut found = Found { folder, real: None };
+        if linked {
+            let Ok(real) = fs::canonicalize(&full) else {
+                return Err(at.wrong(
+                    format!("`{path}` is a symbolic link to nothing"),
+                    "mend the link or name another path",
+                ));
+            };
+            let Ok(inside) = real.strip_prefix(&self.real) else {
+                let what = format!("`{path}` leads out of the repository through a symbolic link");
+                return Err(at.wrong(what, "name a path inside of it"));
+            };
+            found.folder = real.is_dir();
+            found.real = inside.to_str().map(|inside| below(inside, "."));
         }
-        match fs::canonicalize(&full) {
-            Ok(real) if !real.starts_with(&self.real) => Err(at.wrong(
-                format!("`{path}` leads out of the repository through a symbolic link"),
-                "keep it inside",
-            )),
-            Ok(_) | Err(_) => Ok(true),
-        }
+        Ok(whole.then_some(found))
     }
+}
+
+/// What a path leads to.
+struct Found {
+    folder: bool,
+    /// The path without symbolic links, if the written one has any.
+    real: Option<String>,
 }
 
 /// The path without `.` and without slashes at the end; `.` for the root itself.

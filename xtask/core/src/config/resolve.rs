@@ -137,7 +137,11 @@ fn argv(Command(argv): Command) -> Argv {
 fn resolve_image(root: &Root, service: &str, raw: raw::Image, at: &Trail<'_>) -> Result<Image, Problem> {
     let dockerfile = match raw.dockerfile.0 {
         Some(Checked(path)) => root.file(&at.key("dockerfile"), &path)?,
-        None => root.file(at, &below(service, "Dockerfile"))?,
+        None if root.has(service, "Dockerfile") => below(service, "Dockerfile"),
+        None => {
+            let what = format!("there is no `Dockerfile` in `{service}`");
+            return Err(at.wrong(what, "name it: `dockerfile: docker/app.Dockerfile`"));
+        }
     };
     let context = raw.context.0.map_or_else(|| ".".to_owned(), checked);
     let embedded = at.key("embedded");

@@ -2,6 +2,7 @@
 //! twice, as code and as a pattern for the JSON schema; `schema` proves that both say the same.
 
 use super::error::Complaint;
+use super::explain::did_you_mean;
 use super::resolved::{EnvName, Language};
 use crate::ids::{ServiceName, StageId};
 use crate::outcome::Severity;
@@ -213,6 +214,8 @@ impl Rule for Program {
 
 /// A closed set of words.
 pub(super) trait Vocabulary: Sized + 'static {
+    /// What each of them is: `a language`.
+    const NAME: &'static str;
     /// Each word.
     const WORDS: &'static [&'static str];
     /// What it means.
@@ -225,13 +228,20 @@ pub(super) struct Word<T>(pub(super) T);
 impl<'de, T: Vocabulary> Deserialize<'de> for Word<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let word = String::deserialize(deserializer)?;
+        let wrong = || {
+            Complaint::new(
+                format!("`{word}` is not {}", T::NAME),
+                did_you_mean(&word, T::WORDS),
+            )
+        };
         T::meaning(&word)
             .map(Word)
-            .ok_or_else(|| D::Error::unknown_variant(&word, T::WORDS))
+            .ok_or_else(|| D::Error::custom(wrong()))
     }
 }
 
 impl Vocabulary for Language {
+    const NAME: &'static str = "a language";
     const WORDS: &'static [&'static str] = &["rust", "node", "python", "go", "php", "other"];
     fn meaning(word: &str) -> Option<Self> {
         Some(match word {
@@ -248,6 +258,7 @@ impl Vocabulary for Language {
 
 /// A finding whose severity the scanner does not know always rejects, so it is not a word here.
 impl Vocabulary for Severity {
+    const NAME: &'static str = "a severity that can reject";
     const WORDS: &'static [&'static str] = &["low", "medium", "high", "critical"];
     fn meaning(word: &str) -> Option<Self> {
         Some(match word {
@@ -269,6 +280,7 @@ pub(super) enum Timed {
 }
 
 impl Vocabulary for Timed {
+    const NAME: &'static str = "a stage";
     const WORDS: &'static [&'static str] = &{
         let mut words = ["default"; StageId::ALL.len() + 1];
         let mut index = 0;

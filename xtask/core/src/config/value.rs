@@ -4,12 +4,16 @@
 use super::error::Complaint;
 use super::resolved::Argv;
 use super::text::{Checked, Program};
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
 /// The message of the error for a field that is written down without a value. `explain` puts it into words.
 pub(super) const NOTHING: &str = "nothing";
+
+/// What the message of the error for a value of another type begins with; what it must be follows. Serde's own error for this
+/// would do, but the YAML library places that one at the mapping around the value.
+pub(super) const MUST_BE: &str = "must be ";
 
 /// A field that may be left out. Unlike `Option`, it may not be left empty: `image:` with nothing behind it is a forgotten
 /// value, and taking it for "no image" would silently drop every stage of the image.
@@ -107,7 +111,7 @@ impl<'de, T: Deserialize<'de>, const MIN: usize> Deserialize<'de> for List<T, MI
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
                 let mut list = Vec::new();
-                while let Some(Given(item)) = items.next_element()? {
+                while let Some(item) = items.next_element()? {
                     list.push(item);
                 }
                 if list.len() < MIN {
@@ -122,63 +126,97 @@ impl<'de, T: Deserialize<'de>, const MIN: usize> Deserialize<'de> for List<T, MI
     }
 }
 
-/// A truth value as YAML 1.2 and JSON have it; the YAML library alone would also take `"true"`, which editors that follow the
-/// schema refuse.
-struct ExactFlag;
+/// A scalar as YAML 1.2 and JSON have it. Asked for a number or a truth value, the YAML library would also take `"1"` and
+/// `"true"`, which editors that follow the schema refuse.
+enum Scalar {
+    Truth(bool),
+    Whole(i64),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyScalar;
+
+        impl<'de> Visitor<'de> for AnyScalar {
+            type Value = Scalar;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Scalar, E> {
+                Ok(Scalar::Truth(value))
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Scalar, E> {
+                Ok(Scalar::Whole(value))
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Scalar, E> {
+                Ok(Scalar::Whole(i64::try_from(value).unwrap_or(i64::MAX)))
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Scalar, E> {
+                Ok(Scalar::Other)
+            }
+
+            fn visit_str<E: Error>(self, _: &str) -> Result<Scalar, E> {
+                Ok(Scalar::Other)
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Scalar, E> {
+                Ok(Scalar::Other)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Scalar, A::Error> {
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Scalar::Other)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Scalar::Other)
+            }
+        }
+
+        deserializer.deserialize_any(AnyScalar)
+    }
+}
+
+fn must_be<E: Error>(expected: &str) -> E {
+    E::custom(format_args!("{MUST_BE}{expected}"))
+}
 
 /// Whether something is so.
 pub(super) struct Flag(pub(super) bool);
 
-impl Visitor<'_> for ExactFlag {
-    type Value = Flag;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`true` or `false`")
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Flag, E> {
-        Ok(Flag(value))
-    }
-}
-
 impl<'de> Deserialize<'de> for Flag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ExactFlag)
+        match Scalar::deserialize(deserializer)? {
+            Scalar::Truth(value) => Ok(Flag(value)),
+            Scalar::Whole(_) | Scalar::Other => Err(must_be("`true` or `false`")),
+        }
     }
 }
-
-/// A number, by the same rule: not `"1"`.
-struct ExactCount;
 
 /// How many.
 pub(super) struct Count(pub(super) u32);
 
-impl Visitor<'_> for ExactCount {
-    type Value = Count;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a whole number from 0")
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Count, E> {
-        let too_large = Complaint::new(format!("{value} is too large"), format!("at most {}", u32::MAX));
-        u32::try_from(value).map(Count).map_err(|_| E::custom(too_large))
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Count, E> {
-        let negative = Complaint::new(
-            format!("{value} is less than nothing"),
-            "write a whole number from 0",
-        );
-        u64::try_from(value)
-            .map_err(|_| E::custom(negative))
-            .and_then(|value| self.visit_u64(value))
-    }
-}
-
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ExactCount)
+        let Scalar::Whole(number) = Scalar::deserialize(deserializer)? else {
+            return Err(must_be("a whole number"));
+        };
+        let outside = || {
+            Complaint::new(
+                format!("{number} is out of range"),
+                format!("write a number from 0 to {}", u32::MAX),
+            )
+        };
+        u32::try_from(number)
+            .map(Count)
+            .map_err(|_| D::Error::custom(outside()))
     }
 }
 
