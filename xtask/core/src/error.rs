@@ -99,6 +99,11 @@ impl ExitCode {
             .unwrap_or(ExitCode::Passed)
     }
 
+    /// The code with this number. A number that this program does not know is our bug.
+    pub fn of(number: u8) -> ExitCode {
+        ExitCode::ALL.into_iter().find(|code| code.number() == number).unwrap_or(ExitCode::OurBug)
+    }
+
     const fn rank(self) -> u8 {
         match self {
             ExitCode::Passed => 0,

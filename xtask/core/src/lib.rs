@@ -18,6 +18,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod facts;
 pub mod ids;
 pub mod outcome;
 pub mod policy;

@@ -37,8 +37,6 @@ impl Kind for Effect {}
 pub trait Stage: Send + Sync {
     /// Which stage.
     const ID: StageId;
-    /// Raised when the stage's own logic changes so that older facts no longer hold.
-    const REVISION: u32;
     /// [`Pure`] or [`Effect`].
     type Kind: Kind;
     /// What was seen; no opinion.
@@ -63,8 +61,10 @@ pub struct Needs {
     pub programs: Vec<String>,
     /// Variables that pass to children and belong to the key.
     pub env: Vec<EnvName>,
-    /// Nodes whose facts it reads.
+    /// Nodes that must have passed, and whose facts it reads.
     pub after: Vec<NodeId>,
+    /// Nodes that must have ended, and whose facts it reads if they passed.
+    pub prefers: Vec<NodeId>,
     /// Globs of the files that it reads, relative to the root. `!` at the start excludes.
     pub inputs: Vec<String>,
     /// Files that it leaves behind and that a cache hit must restore, relative to the root.

@@ -1,5 +1,25 @@
-//! Graph, schedule, cache, run. Names no stage and no tool.
+//! Graph, schedule, cache, run. Names no stage and no tool: nodes come from outside as [`Node`]s, programs as [`Program`]s.
+//!
+//! From the inside out: `store`, `stamps` (files that survive a crash), [`files`], [`key`], [`cache`], [`history`] (what decides
+//! a result and what is known of it), [`graph`], [`schedule`] (pure: who runs next), `drive` (one stage), `run` (all of them).
 
+pub mod cache;
 mod cx;
+mod drive;
+pub mod files;
+mod forecast;
+pub mod graph;
+pub mod history;
+pub mod key;
+mod retry;
+mod run;
+pub mod schedule;
+mod shared;
+pub mod stamps;
+pub mod store;
 
-pub use cx::Cx;
+pub use cx::{Call, Cx, Program, Ran};
+pub use drive::Driver;
+pub use forecast::{Fate, Forecast, Why};
+pub use run::{Node, Planned, Preset};
+pub use shared::{Setup, Shared};

@@ -1,1 +1,5 @@
-//! Facts in, verdict out. Pure: no clock, no input or output, no name of a tool or a stage.
+//! Facts in, verdict out. Pure: no clock (the date comes in), no input or output, no name of a tool or a stage.
+
+mod thresholds;
+
+pub use thresholds::{Strictness, judge};

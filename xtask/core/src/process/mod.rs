@@ -15,6 +15,8 @@
 //! Elsewhere (macOS, BSD) there is no subreaper and no `/proc`. There the guard kills process groups only: a process that left
 //! its task's group survives.
 //!
+//! Two ways around the guard, for what needs none: [`query`] asks a short question, [`replace`] becomes another program.
+//!
 //! What this room must not do: decide what an exit code means, retry, read the environment, or print.
 
 mod command;
@@ -22,12 +24,15 @@ mod error;
 pub mod guard;
 mod link;
 mod output;
+pub mod query;
+mod replace;
 mod supervisor;
 mod wire;
 
 pub use command::{Command, Stdin, StopPolicy, StopSignal};
 pub use error::ProcessError;
 pub use output::Captured;
+pub use replace::replace;
 pub use supervisor::{Exit, Finished, Supervisor};
 
 /// The hidden first argument with which the binary becomes the guard; `main` then calls [`guard::main`] and nothing else.

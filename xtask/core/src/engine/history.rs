@@ -1,0 +1,150 @@
+//! What each node did in its last runs: how long it took, and from which inputs. Serves the schedule, the expected time and `why`.
+//!
+//! Losing it costs nothing but better guesses; it never decides a result.
+
+use crate::engine::key::Parts;
+use crate::engine::store;
+use crate::ids::NodeId;
+use crate::report::OutcomeKind;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const KIND: &str = "slipway-history";
+const VERSION: u32 = 1;
+const KEEP: usize = 12;
+
+/// One time that a node really ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Past {
+    /// The run's id.
+    pub run: String,
+    /// How it ended.
+    pub outcome: OutcomeKind,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// The parts of its input key.
+    pub parts: Parts,
+}
+
+/// The history of a checkout.
+#[derive(Debug, Clone)]
+pub struct History {
+    folder: PathBuf,
+}
+
+impl History {
+    /// The history kept in `folder`.
+    pub fn new(folder: &Path) -> History {
+        History {
+            folder: folder.to_owned(),
+        }
+    }
+
+    fn file(&self, node: &NodeId) -> PathBuf {
+        self.folder.join("history").join(node.file_stem())
+    }
+
+    fn manifest(&self, digest: &str) -> PathBuf {
+        self.folder.join("manifests").join(digest)
+    }
+
+    /// The past of a node, oldest first.
+    pub fn of(&self, node: &NodeId) -> Vec<Past> {
+        store::unseal(&self.file(node), KIND, VERSION)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
+    }
+
+    /// The expected duration in milliseconds: that of the last run that ended by itself.
+    pub fn expected(&self, node: &NodeId) -> Option<u64> {
+        let ended = |past: &&Past| matches!(past.outcome, OutcomeKind::Passed | OutcomeKind::Rejected);
+        self.of(node)
+            .iter()
+            .rev()
+            .find(ended)
+            .map(|past| past.duration_ms)
+    }
+
+    /// Adds a run. Failure is not worth a word: the next guess is worse, that is all.
+    pub fn add(&self, node: &NodeId, past: Past) {
+        let mut all = self.of(node);
+        all.push(past);
+        let surplus = all.len().saturating_sub(KEEP);
+        all.drain(..surplus);
+        if let Ok(bytes) = serde_json::to_vec(&all) {
+            let _ = store::seal(&self.file(node), KIND, VERSION, &bytes);
+        }
+    }
+
+    /// Keeps the list of input files behind a digest, so that `why` can name the files that changed.
+    pub fn keep_manifest(&self, digest: &str, manifest: impl FnOnce() -> Vec<u8>) {
+        let path = self.manifest(digest);
+        if !path.exists() && store::seal(&path, KIND, VERSION, &manifest()).is_ok() {
+            self.prune_manifests();
+        }
+    }
+
+    /// The list of input files behind a digest, if it is still known.
+    pub fn manifest_of(&self, digest: &str) -> Option<Vec<u8>> {
+        store::unseal(&self.manifest(digest), KIND, VERSION).ok()
+    }
+
+    fn prune_manifests(&self) {
+        const KEEP_MANIFESTS: usize = 200;
+        let Ok(items) = fs::read_dir(self.folder.join("manifests")) else {
+            return;
+        };
+        let mut files: Vec<_> = items
+            .flatten()
+            .filter_map(|item| Some((item.metadata().ok()?.modified().ok()?, item.path())))
+            .collect();
+        files.sort();
+        let surplus = files.len().saturating_sub(KEEP_MANIFESTS);
+        for (_, old) in files.drain(..surplus) {
+            let _ = fs::remove_file(old);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::StageId;
+
+    fn past(duration_ms: u64, outcome: OutcomeKind) -> Past {
+        Past {
+            run: "r".into(),
+            outcome,
+            duration_ms,
+            parts: Parts::default(),
+        }
+    }
+
+    #[test]
+    fn the_expected_time_is_that_of_the_last_run_that_ended_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::new(folder.path());
+        let node = NodeId::repository(StageId::Iac);
+        assert_eq!(history.expected(&node), None);
+        history.add(&node, past(100, OutcomeKind::Passed));
+        history.add(&node, past(7, OutcomeKind::Cancelled));
+        assert_eq!(history.expected(&node), Some(100));
+        history.add(&node, past(200, OutcomeKind::Rejected));
+        assert_eq!(history.expected(&node), Some(200));
+    }
+
+    #[test]
+    fn only_the_last_runs_are_kept_and_a_damaged_file_means_no_past() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::new(folder.path());
+        let node = NodeId::repository(StageId::Iac);
+        for number in 0..30 {
+            history.add(&node, past(number, OutcomeKind::Passed));
+        }
+        assert_eq!(history.of(&node).len(), KEEP);
+        fs::write(history.file(&node), "x").unwrap();
+        assert!(history.of(&node).is_empty());
+    }
+}

@@ -1,0 +1,258 @@
+//! Which node starts next: the one with the longest chain behind it, as long as the machine has room. Pure: it is told what ended
+//! and says what starts, and never looks at a clock.
+
+use crate::engine::graph::Graph;
+use crate::outcome::Why;
+use crate::stage::Weight;
+
+/// What the machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Cores.
+    pub cores: u32,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Running,
+    Passed,
+    /// Ended without passing. `fails_run` is false for nodes that were left out on purpose.
+    Ended {
+        fails_run: bool,
+    },
+}
+
+/// How a node ended, as far as the schedule cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It passed.
+    Passed,
+    /// It was skipped without anything being wrong.
+    Skipped,
+    /// It failed in any way.
+    Failed,
+}
+
+/// What to do now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Start this node.
+    Start(usize),
+    /// Report this node as skipped; tell the schedule so by [`Schedule::ended`].
+    Skip(usize, Why),
+    /// Wait until something that runs has ended.
+    Wait,
+    /// Every node has ended.
+    Done,
+}
+
+/// The state of a run's schedule.
+#[derive(Debug)]
+pub struct Schedule {
+    graph: Graph,
+    /// Indices, the longest remaining chain first.
+    priority: Vec<usize>,
+    weights: Vec<Weight>,
+    states: Vec<State>,
+    capacity: Capacity,
+    keep_going: bool,
+}
+
+impl Schedule {
+    /// A schedule of `graph` with expected durations and weights, both by index.
+    pub fn new(
+        graph: Graph,
+        durations: &[u64],
+        weights: Vec<Weight>,
+        capacity: Capacity,
+        keep_going: bool,
+    ) -> Schedule {
+        let remaining = graph.remaining(durations);
+        let mut priority: Vec<usize> = (0..graph.len()).collect();
+        priority.sort_by_key(|at| (std::cmp::Reverse(remaining[*at]), *at));
+        let states = vec![State::Waiting; graph.len()];
+        Schedule {
+            graph,
+            priority,
+            weights,
+            states,
+            capacity,
+            keep_going,
+        }
+    }
+
+    /// What to do now. After [`Next::Start`] the node counts as running.
+    pub fn next(&mut self) -> Next {
+        let failed = self
+            .states
+            .iter()
+            .any(|state| matches!(state, State::Ended { fails_run: true }));
+        let mut waiting = false;
+        for position in 0..self.priority.len() {
+            let at = self.priority[position];
+            if self.states[at] != State::Waiting {
+                continue;
+            }
+            if let Some(before) = self.blocked_by(at) {
+                return Next::Skip(
+                    at,
+                    Why::Upstream {
+                        node: self.graph.nodes()[before].clone(),
+                    },
+                );
+            }
+            if failed && !self.keep_going {
+                return Next::Skip(at, Why::FailFast);
+            }
+            waiting = true;
+            if self.is_ready(at) && self.has_room(at) {
+                self.states[at] = State::Running;
+                return Next::Start(at);
+            }
+        }
+        if waiting || self.states.contains(&State::Running) {
+            Next::Wait
+        } else {
+            Next::Done
+        }
+    }
+
+    /// Tells that a node has ended.
+    pub fn ended(&mut self, at: usize, how: Ended) {
+        self.states[at] = match how {
+            Ended::Passed => State::Passed,
+            Ended::Skipped => State::Ended { fails_run: false },
+            Ended::Failed => State::Ended { fails_run: true },
+        };
+    }
+
+    /// The indices that have not started, for a run that is being stopped.
+    pub fn not_started(&self) -> Vec<usize> {
+        (0..self.states.len())
+            .filter(|at| self.states[*at] == State::Waiting)
+            .collect()
+    }
+
+    fn blocked_by(&self, at: usize) -> Option<usize> {
+        let stopped = |before: &usize| matches!(self.states[*before], State::Ended { .. });
+        self.graph.must_pass(at).iter().copied().find(stopped)
+    }
+
+    fn is_ready(&self, at: usize) -> bool {
+        self.graph
+            .must_end(at)
+            .all(|before| matches!(self.states[before], State::Passed | State::Ended { .. }))
+    }
+
+    /// A node that wants more than the whole machine runs alone.
+    fn has_room(&self, at: usize) -> bool {
+        let running = (0..self.states.len()).filter(|at| self.states[*at] == State::Running);
+        let (cores, memory, count) = running.fold((0, 0, 0), |(cores, memory, count), at| {
+            (
+                cores + self.weights[at].cores,
+                memory + self.weights[at].memory_mib,
+                count + 1,
+            )
+        });
+        let weight = self.weights[at];
+        count == 0
+            || (cores + weight.cores <= self.capacity.cores
+                && memory + weight.memory_mib <= self.capacity.memory_mib)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::graph::tests::edges;
+    use crate::ids::StageId;
+
+    const TWO_CORES: Capacity = Capacity {
+        cores: 2,
+        memory_mib: 1024,
+    };
+
+    fn schedule(keep_going: bool, weights: [Weight; 4]) -> Schedule {
+        // 0 lint, 1 build, 2 scan after build, 3 iac when chart (not in the graph) and build have ended.
+        let graph = Graph::new(&edges(&[
+            (StageId::Lint, &[], &[]),
+            (StageId::Build, &[], &[]),
+            (StageId::Scan, &[StageId::Build], &[]),
+            (StageId::Iac, &[], &[StageId::Build]),
+        ]))
+        .unwrap();
+        Schedule::new(graph, &[5, 10, 20, 1], weights.to_vec(), TWO_CORES, keep_going)
+    }
+
+    const LIGHT: Weight = Weight {
+        cores: 1,
+        memory_mib: 100,
+    };
+
+    #[test]
+    fn the_longest_chain_starts_first_and_the_cores_are_filled() {
+        let mut schedule = schedule(false, [LIGHT; 4]);
+        assert_eq!(schedule.next(), Next::Start(1));
+        assert_eq!(schedule.next(), Next::Start(0));
+        assert_eq!(schedule.next(), Next::Wait);
+        schedule.ended(1, Ended::Passed);
+        assert_eq!(schedule.next(), Next::Start(2));
+        schedule.ended(0, Ended::Passed);
+        assert_eq!(schedule.next(), Next::Start(3));
+        schedule.ended(2, Ended::Passed);
+        schedule.ended(3, Ended::Passed);
+        assert_eq!(schedule.next(), Next::Done);
+    }
+
+    #[test]
+    fn memory_is_a_limit_too_and_a_node_larger_than_the_machine_runs_alone() {
+        let huge = Weight {
+            cores: 1,
+            memory_mib: 9999,
+        };
+        let mut schedule = schedule(false, [LIGHT, huge, LIGHT, LIGHT]);
+        assert_eq!(schedule.next(), Next::Start(1));
+        assert_eq!(schedule.next(), Next::Wait);
+        schedule.ended(1, Ended::Passed);
+        assert_eq!(schedule.next(), Next::Start(2));
+    }
+
+    #[test]
+    fn a_failure_stops_what_has_not_started_unless_the_run_keeps_going() {
+        let mut fast = schedule(false, [LIGHT; 4]);
+        assert_eq!(fast.next(), Next::Start(1));
+        fast.ended(1, Ended::Failed);
+        let upstream = Why::Upstream {
+            node: crate::engine::graph::tests::node(StageId::Build),
+        };
+        assert_eq!(fast.next(), Next::Skip(2, upstream.clone()));
+        fast.ended(2, Ended::Skipped);
+        assert_eq!(fast.next(), Next::Skip(0, Why::FailFast));
+
+        let mut going = schedule(true, [LIGHT; 4]);
+        assert_eq!(going.next(), Next::Start(1));
+        going.ended(1, Ended::Failed);
+        assert_eq!(going.next(), Next::Skip(2, upstream));
+        going.ended(2, Ended::Skipped);
+        assert_eq!(going.next(), Next::Start(0));
+        assert_eq!(
+            going.next(),
+            Next::Start(3),
+            "what only prefers a node runs when that has failed"
+        );
+    }
+
+    #[test]
+    fn a_node_that_was_left_out_does_not_fail_the_run_but_blocks_what_needs_it() {
+        let mut schedule = schedule(false, [LIGHT; 4]);
+        assert_eq!(schedule.next(), Next::Start(1));
+        schedule.ended(1, Ended::Skipped);
+        assert!(matches!(schedule.next(), Next::Skip(2, Why::Upstream { .. })));
+        schedule.ended(2, Ended::Skipped);
+        assert_eq!(schedule.next(), Next::Start(0));
+        assert_eq!(schedule.next(), Next::Start(3));
+    }
+}

@@ -1,0 +1,234 @@
+//! What a source has in hand while it installs: the pin, the place, and the one way to run a program.
+
+use super::Setup;
+use super::failure::{Failure, Reason};
+use super::files;
+use super::lock::ToolPin;
+use super::progress::{Phase, Progress};
+use super::pypi::Environment;
+use super::spawn::{Command, Exit};
+use crate::cancel::Cancel;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Variables of our own environment that pass to installers. `config/env.rs` reads them; none of them is secret but perhaps a proxy's
+/// address, which no argument list ever shows.
+pub const INSTALLER_ENV: &[&str] = &[
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    "GOPROXY",
+    "GOSUMDB",
+    "GOTOOLCHAIN",
+    "GOROOT",
+    "GOPATH",
+    "GOCACHE",
+    "GOMODCACHE",
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_FIND_LINKS",
+    "PIP_NO_INDEX",
+    "PIP_CERT",
+    "PIP_PROXY",
+    "PIP_TRUSTED_HOST",
+    "PIP_CONFIG_FILE",
+    "PIP_CACHE_DIR",
+    "PIP_DEFAULT_TIMEOUT",
+    "PYENV_ROOT",
+    "PYENV_VERSION",
+];
+
+/// One tool at work.
+#[derive(Debug)]
+pub(super) struct Work<'a> {
+    pub setup: &'a Setup,
+    pub pin: &'a ToolPin,
+    pub cancel: &'a Cancel,
+    pub progress: &'a Progress,
+}
+
+/// What a source has brought.
+#[derive(Debug)]
+pub(super) struct Built {
+    /// The file to run.
+    pub program: PathBuf,
+    /// The Python environment that the program is in, and not in the place made for it.
+    pub environment: Option<Environment>,
+}
+
+impl Work<'_> {
+    /// A program that an installer needs.
+    pub(super) fn need(&self, program: &str) -> Result<PathBuf, Failure> {
+        let found = files::candidates(program, &self.setup.search_path)
+            .into_iter()
+            .next();
+        found.ok_or_else(|| Failure::unsuitable(format!("`{program}` is not on PATH")))
+    }
+
+    /// The environment of installers, with these variables on top.
+    fn env(&self, more: &[(&str, OsString)]) -> Result<BTreeMap<OsString, OsString>, Failure> {
+        let mut env = self.setup.env.clone();
+        let path = std::env::join_paths(&self.setup.search_path)
+            .map_err(|error| Failure::failed(format!("PATH cannot be passed on: {error}")))?;
+        env.insert("PATH".into(), path);
+        env.extend(
+            more.iter()
+                .map(|(name, value)| (OsString::from(name), value.clone())),
+        );
+        Ok(env)
+    }
+
+    /// Runs a program in a folder to its end.
+    pub(super) async fn spawn(
+        &self,
+        program: &Path,
+        args: &[OsString],
+        cwd: &Path,
+        env: &[(&str, OsString)],
+        deadline: Duration,
+        on_line: impl FnMut(&str) + Send,
+    ) -> Result<Ran, Failure> {
+        let command = Command {
+            program: program.into(),
+            args: args.to_vec(),
+            cwd: cwd.to_owned(),
+            env: self.env(env)?,
+        };
+        let finished = self
+            .setup
+            .spawner
+            .run(command, deadline, self.cancel, on_line)
+            .await
+            .map_err(|error| Failure::failed(format!("cannot start {}: {error}", program.display())))?;
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        match finished.exit {
+            Exit::Code(code) => Ok(Ran {
+                code,
+                stdout: finished.stdout,
+                tail: finished.tail,
+            }),
+            Exit::Signal(signal) => Err(Failure::failed(format!("`{name}` died of signal {signal}"))),
+            Exit::TimedOut => Err(Failure::failed(format!(
+                "`{name}` was not done after {} s",
+                deadline.as_secs()
+            ))),
+            Exit::Cancelled => Err(Failure::cancelled()),
+        }
+    }
+
+    /// Runs a program that must succeed, its lines shown as progress, and gives its standard output.
+    pub(super) async fn run(
+        &self,
+        phase: Phase,
+        program: &Path,
+        args: &[OsString],
+        cwd: &Path,
+        env: &[(&str, OsString)],
+    ) -> Result<String, Failure> {
+        let show = |line: &str| self.progress.line(phase, line);
+        let ran = self
+            .spawn(program, args, cwd, env, self.setup.patience.build, show)
+            .await?;
+        if ran.code == 0 {
+            return Ok(ran.stdout);
+        }
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let what = args
+            .iter()
+            .map(|arg| arg.to_string_lossy())
+            .find(|arg| !arg.starts_with('-'))
+            .unwrap_or_default();
+        Err(Failure::failed(format!(
+            "`{name} {what}` exited with {}: {}",
+            ran.code,
+            ran.last_words()
+        )))
+    }
+
+    /// Asks a program for its version: what it printed on standard output. If it ended with an error of its own, that is
+    /// [`Reason::Unsuitable`].
+    pub(super) async fn probe(&self, program: &Path) -> Result<String, Failure> {
+        let args: Vec<OsString> = self
+            .pin
+            .probe
+            .iter()
+            .flat_map(|probe| &probe.args)
+            .map(OsString::from)
+            .collect();
+        let ran = self
+            .spawn(
+                program,
+                &args,
+                Path::new("/"),
+                &[],
+                self.setup.patience.probe,
+                |_| {},
+            )
+            .await?;
+        if ran.code == 0 {
+            Ok(ran.stdout)
+        } else {
+            let why = format!(
+                "`{}` exited with {}: {}",
+                self.pin.bin,
+                ran.code,
+                ran.last_words()
+            );
+            Err(Failure::unsuitable(why))
+        }
+    }
+
+    /// Runs something that blocks the thread, off the thread that everything else runs on.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        tokio::task::spawn_blocking(job).await.unwrap_or_else(|error| {
+            Err(Failure {
+                reason: Reason::Failed,
+                why: error.to_string(),
+            })
+        })
+    }
+
+    /// A file that belongs to `tools.lock`, copied to where an installer expects it.
+    pub(super) fn lay(&self, file: &str, to: &Path) -> Result<(), Failure> {
+        let bytes = self.setup.lock.origin().read(file).map_err(Failure::unsuitable)?;
+        std::fs::write(to, bytes).map_err(Failure::io("cannot write", to))
+    }
+}
+
+/// A program that ended by itself.
+#[derive(Debug)]
+pub(super) struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    /// The last lines of both of its streams.
+    pub tail: Vec<String>,
+}
+
+impl Ran {
+    /// The last line that says something, cut to a readable length.
+    fn last_words(&self) -> String {
+        let mut lines = self
+            .tail
+            .iter()
+            .rev()
+            .map(|line| line.trim())
+            .filter(|line| !line.is_empty());
+        lines.next().unwrap_or("no message").chars().take(300).collect()
+    }
+}

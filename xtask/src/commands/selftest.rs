@@ -1,0 +1,17 @@
+//! `selftest`: the project's own tests, all of them: `cargo test` over the workspace, with those that need real tools.
+
+use crate::commands::Failure;
+use crate::session::Session;
+use xtask_core::error::ExitCode;
+use xtask_core::process;
+
+/// Becomes `cargo test`, so that its closing lines, its signals and its exit code are cargo's own.
+pub(super) async fn selftest(session: &Session<'_>) -> Result<ExitCode, Failure> {
+    let args = ["test", "--workspace", "--locked", "--features", "xtask/real-tools"];
+    let error = process::replace(&session.pipeline.root, "cargo", &args);
+    Err(Failure {
+        code: ExitCode::ToolMissing,
+        message: format!("cannot run cargo: {error}"),
+        hint: Some("selftest runs inside Slipway's own checkout, with Rust on PATH".to_owned()),
+    })
+}

@@ -1,0 +1,183 @@
+//! The Docker engine, through its API. The only file that names bollard.
+
+use crate::image::layout::{self, Written};
+use crate::image::context;
+use bollard::Docker;
+use bollard::query_parameters::{BuildImageOptionsBuilder, RemoveImageOptions};
+use futures_util::StreamExt;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::time::Duration;
+use xtask_core::config::Image;
+use xtask_core::engine::Cx;
+use xtask_core::error::{StageError, Transient};
+
+const ENGINE: &str = "docker";
+
+/// The engine, if one answers within two seconds.
+pub(super) async fn connect() -> Option<Docker> {
+    let docker = Docker::connect_with_defaults().ok()?;
+    let answered = tokio::time::timeout(Duration::from_secs(2), docker.ping()).await;
+    matches!(answered, Ok(Ok(_))).then_some(docker)
+}
+
+/// Builds from the Dockerfile and writes the result as a layout to `target`, relative to the root.
+pub(super) async fn build(
+    cx: &Cx,
+    docker: &Docker,
+    image: &Image,
+    platform: &str,
+    target: &str,
+) -> Result<Written, StageError> {
+    let archive = context::archive(cx.root(), &image.context, &image.dockerfile)?;
+    let folder = if image.context == "." { "" } else { image.context.as_str() };
+    let dockerfile = image.dockerfile.strip_prefix(folder).unwrap_or(&image.dockerfile).trim_start_matches('/');
+    let options = BuildImageOptionsBuilder::new().dockerfile(dockerfile).platform(platform).rm(true).forcerm(true).build();
+    let id = tokio::select! {
+        id = run_build(cx, docker, options, archive) => id?,
+        () = cx.cancel().raised() => return Err(StageError::Cancelled),
+    };
+    let saved = save(docker, &id).await;
+    // The image only served to be taken out of the engine; layers stay in its build cache.
+    let removed = docker.remove_image(&id, None::<RemoveImageOptions>, None).await;
+    if let Err(error) = removed {
+        cx.note(format!("the engine keeps the image {id}: {error}"));
+    }
+    let (config, layers) = unpack(&saved?).map_err(|error| unreadable(&error.to_string()))?;
+    let (os, architecture) = platform.split_once('/').unwrap_or(("linux", platform));
+    let folder = cx.root().join(target);
+    layout::write(&folder, &config, &layers, (os, architecture))
+        .map_err(StageError::io("cannot write the image to", &folder))
+}
+
+async fn run_build(
+    cx: &Cx,
+    docker: &Docker,
+    options: bollard::query_parameters::BuildImageOptions,
+    archive: Vec<u8>,
+) -> Result<String, StageError> {
+    let mut stream = docker.build_image(options, None, Some(bollard::body_full(archive.into())));
+    let mut id = None;
+    while let Some(message) = stream.next().await {
+        let message = message.map_err(|error| failed(cx, &error.to_string()))?;
+        if let Some(detail) = message.error_detail {
+            return Err(failed(cx, &detail.message.unwrap_or_default()));
+        }
+        for line in message.stream.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty()) {
+            cx.line(line);
+        }
+        id = message.aux.and_then(|aux| aux.id).or(id);
+    }
+    id.ok_or_else(|| unreadable("the build ended without an image id"))
+}
+
+fn failed(cx: &Cx, message: &str) -> StageError {
+    cx.line(message);
+    let kinds = [
+        ("toomanyrequests", Transient::Throttled),
+        ("429", Transient::Throttled),
+        ("connection reset", Transient::ConnectionReset),
+        ("TLS handshake timeout", Transient::ConnectionReset),
+        ("no such host", Transient::Dns),
+        ("Temporary failure in name resolution", Transient::Dns),
+    ];
+    match kinds.into_iter().find(|(words, _)| message.contains(words)) {
+        Some((_, kind)) => StageError::Transient { tool: ENGINE.to_owned(), kind, log: Some(cx.log().to_owned()) },
+        None => StageError::ToolBroke {
+            tool: ENGINE.to_owned(),
+            how: format!("could not build the image: {message}"),
+            log: Some(cx.log().to_owned()),
+        },
+    }
+}
+
+fn unreadable(why: &str) -> StageError {
+    StageError::Unreadable { tool: ENGINE.to_owned(), why: why.to_owned() }
+}
+
+async fn save(docker: &Docker, id: &str) -> Result<Vec<u8>, StageError> {
+    let mut stream = Box::pin(docker.export_image(id));
+    let mut bytes = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        bytes.extend_from_slice(&chunk.map_err(|error| unreadable(&error.to_string()))?);
+    }
+    Ok(bytes)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Saved {
+    config: String,
+    layers: Vec<String>,
+}
+
+/// The configuration and the layers of what `docker save` gives. Engines from 25 on write an OCI layout into the same archive and keep
+/// `manifest.json`, so one reader serves all of them.
+fn unpack(archive: &[u8]) -> io::Result<(serde_json::Value, Vec<Vec<u8>>)> {
+    let bad = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let mut links: BTreeMap<String, String> = BTreeMap::new();
+    for entry in tar::Archive::new(archive).entries()? {
+        let mut entry = entry?;
+        let name = entry.path()?.to_string_lossy().into_owned();
+        if let Some(link) = entry.link_name()? {
+            links.insert(name, link.to_string_lossy().trim_start_matches("../").to_owned());
+            continue;
+        }
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes)?;
+        files.insert(name, bytes);
+    }
+    let find = |name: &str| -> io::Result<&Vec<u8>> {
+        let name = links.get(name).map_or(name, String::as_str);
+        files.get(name).ok_or_else(|| bad(format!("the saved image names `{name}` but does not hold it")))
+    };
+    let manifests: Vec<Saved> = serde_json::from_slice(find("manifest.json")?)?;
+    let [Saved { config, layers }] = manifests.as_slice() else {
+        return Err(bad(format!("the saved archive holds {} images, not one", manifests.len())));
+    };
+    let config = serde_json::from_slice(find(config)?)?;
+    let layers = layers.iter().map(|layer| find(layer).cloned()).collect::<io::Result<Vec<_>>>()?;
+    Ok((config, layers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saved(files: &[(&str, &[u8])], links: &[(&str, &str)]) -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (name, bytes) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            archive.append_data(&mut header, name, *bytes).unwrap();
+        }
+        for (name, target) in links {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::Symlink);
+            header.set_size(0);
+            archive.append_link(&mut header, name, target).unwrap();
+        }
+        archive.into_inner().unwrap()
+    }
+
+    #[test]
+    fn a_saved_image_is_found_by_its_manifest_also_through_links_of_older_engines() {
+        let manifest = br#"[{"Config":"c.json","Layers":["1/layer.tar","2/layer.tar"]}]"#;
+        let files: [(&str, &[u8]); 3] = [("manifest.json", manifest), ("c.json", b"{\"os\":\"linux\"}"), ("1/layer.tar", b"L")];
+        let (config, layers) = unpack(&saved(&files, &[("2/layer.tar", "../1/layer.tar")])).unwrap();
+        assert_eq!(config["os"], "linux");
+        assert_eq!(layers, [b"L".to_vec(), b"L".to_vec()]);
+    }
+
+    #[test]
+    fn an_archive_that_lacks_what_it_names_is_an_error() {
+        let manifest = br#"[{"Config":"c.json","Layers":["1/layer.tar"]}]"#;
+        let error = unpack(&saved(&[("manifest.json", manifest), ("c.json", b"{}")], &[])).unwrap_err();
+        assert!(error.to_string().contains("1/layer.tar"));
+        assert!(unpack(&saved(&[("manifest.json", b"[]")], &[])).is_err());
+        assert!(unpack(b"nonsense").is_err());
+    }
+}

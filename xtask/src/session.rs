@@ -1,0 +1,133 @@
+//! One repository, opened: its configuration, the environment of this process, and how results are shown.
+
+use crate::cli::{Cli, Output};
+use crate::commands::Failure;
+use crate::equip::Search;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use xtask_core::config::{self, Ambient, Pipeline, Start};
+use xtask_core::redact::Redactor;
+use xtask_core::reporters::Mode;
+use xtask_core::tools::provision::{INSTALLER_ENV, Lock, Patience, Platform, Provisioner};
+
+/// One repository, opened.
+pub(crate) struct Session<'a> {
+    /// Its configuration.
+    pub(crate) pipeline: Arc<Pipeline>,
+    /// The environment of this process.
+    pub(crate) ambient: &'a Ambient,
+    /// Whether a tool that cannot be had is an error.
+    pub(crate) strict: bool,
+    /// How results are shown.
+    pub(crate) mode: Mode,
+    /// Whether text for people is coloured.
+    pub(crate) color: bool,
+    /// Today, in this machine's time zone.
+    pub(crate) today: jiff::civil::Date,
+    /// The command as typed.
+    pub(crate) command: String,
+}
+
+impl<'a> Session<'a> {
+    /// Opens the repository that the command line means.
+    pub(crate) fn open(cli: &Cli, ambient: &'a Ambient) -> Result<Self, Failure> {
+        let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        let here = std::env::current_dir().map_err(|error| Failure::usage(format!("no working directory: {error}")))?;
+        let start = cli.root.as_deref().map_or(Start::Nearest(&here), Start::Root);
+        let pipeline = config::load(start, today).map_err(|error| Failure::usage(error.to_string()))?;
+        let (mode, color) = appearance(cli.output, ambient);
+        let args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+        let redactor = redactor(&pipeline, ambient)?;
+        Ok(Session {
+            pipeline: Arc::new(pipeline),
+            ambient,
+            strict: cli.strict || ambient.ci(),
+            mode,
+            color,
+            today,
+            command: redactor.redact(&args.collect::<Vec<_>>().join(" ")).into_owned(),
+        })
+    }
+
+    /// Where runs keep their files; made ready, and out of git's sight.
+    pub(crate) fn own_folder(&self) -> Result<PathBuf, Failure> {
+        let own = self.pipeline.root.join("target/xtask");
+        let ignore = own.join(".gitignore");
+        if !ignore.exists() {
+            xtask_core::engine::store::replace(&ignore, b"*\n")
+                .map_err(|error| Failure::usage(format!("cannot write {}: {error}", ignore.display())))?;
+        }
+        Ok(own)
+    }
+
+    /// What masks the values of the variables that `secrets` names.
+    pub(crate) fn redactor(&self) -> Result<Redactor, Failure> {
+        redactor(&self.pipeline, self.ambient)
+    }
+
+    /// The values of every variable that a service names.
+    pub(crate) fn variables(&self) -> Result<BTreeMap<String, Option<String>>, Failure> {
+        let names = self.pipeline.services.values().flat_map(|service| &service.env);
+        names
+            .map(|name| {
+                let value = self.ambient.value(name).map_err(|error| Failure::usage(error.to_string()))?;
+                Ok((name.as_str().to_owned(), value.map(str::to_owned)))
+            })
+            .collect()
+    }
+
+    /// Where programs are looked for.
+    pub(crate) fn search(&self) -> Search {
+        Search { root: self.pipeline.root.clone(), path: self.ambient.path() }
+    }
+
+    /// What provisions tools for this repository.
+    pub(crate) fn provisioner(&self) -> Result<Provisioner, Failure> {
+        provisioner(&self.pipeline.root, self.ambient)
+    }
+
+    /// The environment that every child gets: the same colours and terminal everywhere, so that output is the same too.
+    pub(crate) fn child_env(&self) -> BTreeMap<OsString, OsString> {
+        let mut env = self.ambient.base();
+        env.insert("NO_COLOR".into(), "1".into());
+        env.insert("CARGO_TERM_COLOR".into(), "never".into());
+        env.insert("TERM".into(), "dumb".into());
+        env
+    }
+}
+
+fn redactor(pipeline: &Pipeline, ambient: &Ambient) -> Result<Redactor, Failure> {
+    let mut values = Vec::new();
+    for name in &pipeline.secrets {
+        let value = ambient.value(name).map_err(|error| Failure::usage(error.to_string()))?;
+        values.extend(value.filter(|value| !value.is_empty()).map(str::to_owned));
+    }
+    Ok(Redactor::new(values))
+}
+
+fn provisioner(root: &Path, ambient: &Ambient) -> Result<Provisioner, Failure> {
+    let lock = Lock::load(root).map_err(|error| Failure::usage(error.to_string()))?;
+    let cache = ambient.cache_home().ok_or_else(|| {
+        Failure::usage("no place for tools: neither HOME nor XDG_CACHE_HOME is set".to_owned())
+    })?;
+    let base = ambient.base();
+    let env = base.into_iter().filter(|(name, _)| INSTALLER_ENV.iter().any(|known| name == *known)).collect();
+    let cache = cache.join("slipway/tools");
+    Ok(Provisioner::new(lock, cache, Platform::current(), ambient.path(), env, Patience::default()))
+}
+
+pub(crate) fn appearance(output: Output, ambient: &Ambient) -> (Mode, bool) {
+    let moves = std::io::stderr().is_terminal() && !ambient.dumb_terminal();
+    let asked = match output {
+        Output::Auto => None,
+        Output::Terminal => Some(Mode::Terminal),
+        Output::Plain => Some(Mode::Plain),
+        Output::Github => Some(Mode::Github),
+        Output::Jsonl => Some(Mode::Jsonl),
+    };
+    let mode = Mode::fitting(asked, ambient.github().is_some(), moves);
+    (mode, std::io::stdout().is_terminal() && !ambient.no_color() && !ambient.dumb_terminal())
+}
