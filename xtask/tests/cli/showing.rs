@@ -1,9 +1,8 @@
 //! What people and programs see of a run.
 
-mod support;
 
 use serde_json::Value;
-use support::{Ran, Repo};
+use crate::repo::{Ran, Repo};
 
 const TWO: &str = "version: 1\nproject: test\nservices:\n  one:\n    path: app\n    language: other\n    checks:\n      lint: [[sh, -c, \
                    'echo app/input.txt:1: wrong; exit 1']]\n      test: [['true']]\n  two:\n    path: app\n    language: other\n    \

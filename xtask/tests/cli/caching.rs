@@ -1,10 +1,9 @@
 //! What the cache may and may not do, seen from outside: by a check that leaves a line in a file each time that it really runs.
 
-mod support;
 
 use serde_json::Value;
 use std::fs;
-use support::Repo;
+use crate::repo::{Ran, Repo};
 
 /// A lint that counts its runs outside of the repository's inputs and prints the content of its input.
 fn counting() -> Repo {
@@ -78,7 +77,7 @@ fn a_declared_variable_belongs_to_the_key_and_an_undeclared_one_does_not_reach_t
     let run = |flavour: &str, other: &str| {
         let mut command = repo.command(&["lint"]);
         command.env("FLAVOUR", flavour).env("OTHER", other);
-        support::Ran::of(command.output().unwrap()).exits(0);
+        Ran::of(command.output().unwrap()).exits(0);
     };
     run("sweet", "1");
     run("sour", "1");
@@ -167,7 +166,7 @@ fn why_names_the_file_the_variable_and_the_command_that_changed() {
     repo.run(&["why", "lint"]).exits(0).says("changed app/input.txt");
     repo.write("app/input.txt", "one\n");
     let mut command = repo.command(&["why", "lint"]);
-    support::Ran::of(command.env("FLAVOUR", "x").output().unwrap()).exits(0).says("variable FLAVOUR");
+    Ran::of(command.env("FLAVOUR", "x").output().unwrap()).exits(0).says("variable FLAVOUR");
     repo.write("pipeline.yaml", &repo.read("pipeline.yaml").replace("cat app", "cat  app"));
     repo.run(&["why", "lint"]).exits(0).says("commands and configuration");
 }
@@ -206,7 +205,7 @@ fn two_runs_at_once_on_one_checkout_both_end_well() {
         })
         .collect();
     for child in children {
-        support::Ran::of(child.wait_with_output().unwrap()).exits(0);
+        Ran::of(child.wait_with_output().unwrap()).exits(0);
     }
     repo.report();
     repo.run(&["lint"]).exits(0);

@@ -1,9 +1,8 @@
 //! Every exit code that a command of this package can end with, by the real binary. The codes of deployments are tested with them.
 
-mod support;
 
 use std::time::{Duration, Instant};
-use support::Repo;
+use crate::repo::Repo;
 
 #[test]
 fn accepted_is_0() {
