@@ -5,9 +5,11 @@
 //! is [`StageError::Unreadable`], never "nothing found".
 
 pub mod checks;
+mod common;
 pub mod hadolint;
 pub mod junit;
 pub mod provision;
+pub mod trivy;
 
 use crate::error::StageError;
 use serde::de::DeserializeOwned;
