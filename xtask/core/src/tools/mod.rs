@@ -9,6 +9,7 @@ mod common;
 pub mod hadolint;
 pub mod junit;
 pub mod provision;
+pub mod syft;
 pub mod trivy;
 
 use crate::error::StageError;
