@@ -6,6 +6,7 @@
 
 pub mod checks;
 mod common;
+pub mod gitleaks;
 pub mod hadolint;
 pub mod junit;
 pub mod provision;
