@@ -58,6 +58,11 @@ pub(super) fn at_home<'a>(call: Call<'a>, scratch: &Path) -> Call<'a> {
         .fold(call, |call, name| call.env(name, scratch))
 }
 
+/// The first of these files, relative to the root, that is there.
+pub(super) fn config_file<'a>(cx: &Cx, names: &[&'a str]) -> Option<&'a str> {
+    names.iter().copied().find(|name| cx.root().join(name).is_file())
+}
+
 /// A place in the scratch folder for a report, with nothing there: what is found there later is of this call and of no earlier try.
 pub(super) fn fresh_report(cx: &Cx, name: &str) -> Result<PathBuf, StageError> {
     let path = cx.scratch()?.join(name);

@@ -4,6 +4,7 @@
 //! and reads the output with serde types of its own. Output that is empty, cut short, or of another version of the tool's format
 //! is [`StageError::Unreadable`], never "nothing found".
 
+pub mod actionlint;
 pub mod checks;
 mod common;
 pub mod gitleaks;
