@@ -13,6 +13,7 @@ pub mod junit;
 pub mod provision;
 pub mod syft;
 pub mod trivy;
+pub mod zizmor;
 
 use crate::error::StageError;
 use serde::de::DeserializeOwned;
