@@ -5,6 +5,7 @@
 //! is [`StageError::Unreadable`], never "nothing found".
 
 pub mod actionlint;
+pub mod ansible;
 pub mod checks;
 mod common;
 pub mod gitleaks;
