@@ -21,7 +21,7 @@ impl Stage for Ansible {
 
     fn needs(&self) -> Needs {
         Needs {
-            tools: vec![ansible::TOOL],
+            tools: vec![ansible::TOOL, ansible::LINTER],
             inputs: vec![format!("{}/**", self.0.path)],
             settings: vec![format!("{:?}", self.0)],
             weight: Weight { cores: 2, memory_mib: 1024 },

@@ -4,10 +4,17 @@
 //! and reads the output with serde types of its own. Output that is empty, cut short, or of another version of the tool's format
 //! is [`StageError::Unreadable`], never "nothing found".
 
+pub mod actionlint;
+pub mod ansible;
 pub mod checks;
+mod common;
+pub mod gitleaks;
 pub mod hadolint;
 pub mod junit;
 pub mod provision;
+pub mod syft;
+pub mod trivy;
+pub mod zizmor;
 
 use crate::error::StageError;
 use serde::de::DeserializeOwned;
