@@ -7,6 +7,7 @@
 pub mod checks;
 pub mod hadolint;
 pub mod junit;
+pub mod kubeconform;
 pub mod provision;
 
 use crate::error::StageError;
