@@ -17,6 +17,9 @@ use std::collections::BTreeMap;
 /// Its name in `tools.lock`.
 pub const TOOL: &str = "kubeconform";
 
+/// The newest minor of Kubernetes that there are schemas for.
+pub const NEWEST: &str = schemas::MINORS[schemas::MINORS.len() - 1];
+
 /// The rule of an object that the API would refuse.
 const INVALID: &str = "invalid-object";
 /// The rule of an object of a kind that is not known here.

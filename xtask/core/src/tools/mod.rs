@@ -6,6 +6,7 @@
 
 pub mod checks;
 pub mod hadolint;
+pub mod helm;
 pub mod junit;
 pub mod kubeconform;
 pub mod provision;
