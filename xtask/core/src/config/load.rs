@@ -75,7 +75,7 @@ pub(super) fn parse(text: &str) -> Result<raw::Pipeline, serde_yaml::Error> {
             max_anchors: 10_000,
         },
         alias_limits: serde_yaml::alias_limits! {
-            max_total_replayed_events: 100_000,
+            max_total_replayed_events: 30_000,
             max_replay_stack_depth: 16,
         },
     };
@@ -89,10 +89,7 @@ fn find(start: Start<'_>) -> Result<(PathBuf, String), ConfigError> {
     };
     let absolute =
         std::path::absolute(from).map_err(|error| unreadable(&from.display().to_string(), &error))?;
-    let folders: Vec<&Path> = absolute
-        .ancestors()
-        .take(if upwards { usize::MAX } else { 1 })
-        .collect();
+    let folders: Vec<&Path> = absolute.ancestors().take(if upwards { usize::MAX } else { 1 }).collect();
     let mut other_name = None;
     for folder in &folders {
         let file = folder.join(FILE_NAME);
@@ -115,20 +112,14 @@ fn find(start: Start<'_>) -> Result<(PathBuf, String), ConfigError> {
 }
 
 fn not_found(folders: &[&Path], other_name: Option<&Path>) -> ConfigError {
-    let looked: Vec<String> = folders
-        .iter()
-        .map(|folder| folder.display().to_string())
-        .collect();
+    let looked: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
     let help = match other_name {
         Some(other) => format!("rename {} to {FILE_NAME}", other.display()),
         None => {
             format!("put this into the root of the repository, and change it to what is there:\n\n{MINIMAL}")
         }
     };
-    ConfigError::whole(
-        FILE_NAME,
-        Complaint::new(format!("not found in {}", looked.join(", ")), help),
-    )
+    ConfigError::whole(FILE_NAME, Complaint::new(format!("not found in {}", looked.join(", ")), help))
 }
 
 fn read(file: &Path, shown: &str) -> Result<String, ConfigError> {

@@ -218,10 +218,8 @@ fn replacements() -> Vec<Value> {
 
 /// Every document that is one step away from this one: a value replaced, a field removed, added or renamed. Each with the step.
 fn neighbours(document: &Value) -> Vec<(String, Value)> {
-    let mut all: Vec<(String, Value)> = replacements()
-        .into_iter()
-        .map(|value| (format!(" = {value}"), value))
-        .collect();
+    let mut all: Vec<(String, Value)> =
+        replacements().into_iter().map(|value| (format!(" = {value}"), value)).collect();
     match document {
         Value::Object(fields) => {
             for (name, value) in fields {
@@ -263,10 +261,7 @@ fn the_schema_that_is_checked_in_is_the_one_that_the_types_give() {
         std::fs::write(checked_in(), &text).unwrap();
     }
     let there = std::fs::read_to_string(checked_in()).unwrap_or_default();
-    assert!(
-        there == text,
-        "pipeline.schema.json is stale: UPDATE_SCHEMA=1 cargo test -p xtask-core schema"
-    );
+    assert!(there == text, "pipeline.schema.json is stale: UPDATE_SCHEMA=1 cargo test -p xtask-core schema");
 }
 
 #[test]
@@ -274,10 +269,7 @@ fn schema_and_parser_agree_on_a_document_with_everything_and_on_each_of_its_neig
     let judge = Judge::new();
     let document = everything();
     assert!(judge.accepts(&document));
-    assert_eq!(
-        parse(&document.to_string()).err().map(|error| error.to_string()),
-        None
-    );
+    assert_eq!(parse(&document.to_string()).err().map(|error| error.to_string()), None);
     let (mut accepted, mut refused, mut disagreements) = (0, 0, Vec::new());
     for (step, neighbour) in neighbours(&document) {
         // YAML wants this character escaped, JSON does not.
@@ -292,10 +284,7 @@ fn schema_and_parser_agree_on_a_document_with_everything_and_on_each_of_its_neig
     }
     assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
     // Both happen often enough for the comparison to mean something.
-    assert!(
-        accepted > 300 && refused > 2000,
-        "{accepted} accepted, {refused} refused"
-    );
+    assert!(accepted > 300 && refused > 2000, "{accepted} accepted, {refused} refused");
 }
 
 #[test]
@@ -333,31 +322,20 @@ fn every_field_has_an_example_and_every_example_is_right() {
 
 /// The patterns of all fields below a value: names that a team chooses are `*`.
 fn collect(value: &Value, prefix: String, fields: &mut Vec<String>) {
-    let chosen = [
-        "services",
-        "environments",
-        "services.*.image.embedded.files",
-        "limits.timeouts",
-    ]
-    .contains(&prefix.as_str());
+    let chosen = ["services", "environments", "services.*.image.embedded.files", "limits.timeouts"]
+        .contains(&prefix.as_str());
     match value {
         Value::Object(entries) => {
             for (name, value) in entries {
                 let name = if chosen { "*" } else { name };
-                let path = if prefix.is_empty() {
-                    name.to_owned()
-                } else {
-                    format!("{prefix}.{name}")
-                };
+                let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
                 if fields.last() != Some(&path) {
                     fields.push(path.clone());
                 }
                 collect(value, path, fields);
             }
         }
-        Value::Array(items) => items
-            .iter()
-            .for_each(|item| collect(item, prefix.clone(), fields)),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, prefix.clone(), fields)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
@@ -372,11 +350,7 @@ fn put(document: &mut Value, pattern: &str, key: &str, value: Value) {
             other => other,
         };
         let fields = at.as_object_mut().unwrap();
-        at = if name == "*" {
-            fields.values_mut().next().unwrap()
-        } else {
-            &mut fields[name]
-        };
+        at = if name == "*" { fields.values_mut().next().unwrap() } else { &mut fields[name] };
     }
     if let Value::Array(items) = at {
         at = &mut items[0];
