@@ -589,6 +589,15 @@ services: { hello: { <<: 3 } }
      |                          ^ name one by its anchor: `<<: *name`",
     ),
     (
+        "a line break in a name",
+        "version: 1
+project: \"a\\nb\"
+",
+        "pipeline.yaml:2:10: `a�b` is not a name
+   2 | project: \"a\\nb\"
+     |          ^^^^^^ use 1 to 63 lower-case letters, digits and dashes, a letter first and no dash at the end",
+    ),
+    (
         "text that runs the other way",
         "version: 1
 project: hello

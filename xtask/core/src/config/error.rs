@@ -65,13 +65,13 @@ impl fmt::Display for Complaint {
 impl Complaint {
     /// A complaint that was an error's text for a while.
     pub(super) fn from_text(text: &str) -> Option<Complaint> {
-        text.split_once('\n').map(|(what, help)| Complaint::new(what, help))
+        text.rsplit_once('\n').map(|(what, help)| Complaint::new(what, help))
     }
 }
 
 impl ConfigError {
     /// An error about the file as a whole.
-    pub(super) fn whole(file: impl Into<String>, complaint: Complaint) -> Self {
+    pub(super) fn whole(file: impl Into<String>, complaint: &Complaint) -> Self {
         ConfigError(Box::new(Parts {
             file: file.into(),
             place: None,
@@ -81,7 +81,7 @@ impl ConfigError {
     }
 
     /// An error about one place in the file's text.
-    pub(super) fn placed(file: impl Into<String>, text: &str, extent: Extent, complaint: Complaint) -> Self {
+    pub(super) fn placed(file: impl Into<String>, text: &str, extent: Extent, complaint: &Complaint) -> Self {
         // The three ends of a line that YAML knows.
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         let source = text.split('\n').nth(extent.line - 1).unwrap_or_default();
@@ -182,7 +182,7 @@ mod tests {
 
     fn shown(text: &str, line: usize, column: usize, width: usize) -> String {
         let complaint = Complaint::new("wrong", "right");
-        ConfigError::placed("f", text, Extent { line, column, width }, complaint).to_string()
+        ConfigError::placed("f", text, Extent { line, column, width }, &complaint).to_string()
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
             shown("\ta\u{1b}[31m\u{202e}\0", 1, 2, 1),
             "f:1:2: wrong\n   1 |  a\u{fffd}[31m\u{fffd}\u{fffd}\n     |  ^ right"
         );
-        let error = ConfigError::whole("f", Complaint::new("a\nb\u{7}", "c\n\u{7}d"));
+        let error = ConfigError::whole("f", &Complaint::new("a\nb\u{7}", "c\n\u{7}d"));
         assert_eq!(error.to_string(), "f: a\u{fffd}b\u{fffd}\nc\n\u{fffd}d");
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn explain(file: &str, text: &str, error: &Error) -> ConfigError {
     let (offset, extent) =
         location.map_or((Some(0), TOP), |location| (offset(text, location), extent(location)));
     let (place, complaint) = found(innermost(error), &Context { outline: &outline, offset });
-    ConfigError::placed(file, text, place.unwrap_or(extent), complaint)
+    ConfigError::placed(file, text, place.unwrap_or(extent), &complaint)
 }
 
 /// The word of a list that was probably meant, if one is near enough.
@@ -30,7 +30,7 @@ pub(super) fn similar<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) 
 }
 
 /// `did you mean …`, or all that there is.
-pub(super) fn did_you_mean<'a>(word: &str, words: &[&'a str]) -> String {
+pub(super) fn did_you_mean(word: &str, words: &[&str]) -> String {
     match similar(word, words.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("known here: {}", list(words)),
@@ -165,10 +165,10 @@ fn wrong(context: &Context<'_>, expected: &str) -> Found {
     };
     let top = entry.path.0.is_empty();
     let subject = if top { "the file".to_owned() } else { format!("`{}`", entry.path) };
-    let what = match entry.kind {
-        Kind::Nothing => format!("{subject} is empty"),
-        _ if expected == "a value" => format!("{subject} is empty"),
-        kind => format!("{subject} is {} and must be {expected}", kind.as_str()),
+    let what = if entry.kind == Kind::Nothing || expected == "a value" {
+        format!("{subject} is empty")
+    } else {
+        format!("{subject} is {} and must be {expected}", entry.kind.as_str())
     };
     let help = match example(&entry.path) {
         Some(example) => format!("write it as `{example}`"),
@@ -179,10 +179,7 @@ fn wrong(context: &Context<'_>, expected: &str) -> Found {
 
 /// The error itself, out of what the library wraps around it.
 fn innermost(error: &Error) -> &Error {
-    match error.without_snippet() {
-        Error::AliasError { error, .. } => innermost(error),
-        error => error,
-    }
+    if let Error::AliasError { error, .. } = error { innermost(error) } else { error }
 }
 
 /// The library's own sentence, without the place that we show better.

@@ -53,7 +53,7 @@ pub fn load(start: Start<'_>, today: Date) -> Result<Pipeline, ConfigError> {
     let raw = parse(&text).map_err(|error| explain(&shown, &text, &error))?;
     let folder = file.parent().unwrap_or(Path::new("/"));
     let root = fs::canonicalize(folder).map_err(|error| unreadable(&shown, &error))?;
-    resolve(raw, Root::new(root), today).map_err(|problem| placed(&shown, &text, problem))
+    resolve(raw, &Root::new(root), today).map_err(|problem| placed(&shown, &text, &problem))
 }
 
 /// Reads the text as the format, without looking at the disk.
@@ -119,11 +119,11 @@ fn not_found(folders: &[&Path], other_name: Option<&Path>) -> ConfigError {
             format!("put this into the root of the repository, and change it to what is there:\n\n{MINIMAL}")
         }
     };
-    ConfigError::whole(FILE_NAME, Complaint::new(format!("not found in {}", looked.join(", ")), help))
+    ConfigError::whole(FILE_NAME, &Complaint::new(format!("not found in {}", looked.join(", ")), help))
 }
 
 fn read(file: &Path, shown: &str) -> Result<String, ConfigError> {
-    let whole = |what: String, help: &str| ConfigError::whole(shown, Complaint::new(what, help));
+    let whole = |what: String, help: &str| ConfigError::whole(shown, &Complaint::new(what, help));
     let meta = fs::metadata(file).map_err(|error| unreadable(shown, &error))?;
     // A pipe would block, a device would never end.
     if !meta.is_file() {
@@ -154,22 +154,23 @@ fn read(file: &Path, shown: &str) -> Result<String, ConfigError> {
             shown,
             &text,
             extent,
-            Complaint::new("this is not UTF-8", "save the file as UTF-8"),
+            &Complaint::new("this is not UTF-8", "save the file as UTF-8"),
         )
     })
 }
 
 fn unreadable(shown: &str, error: &std::io::Error) -> ConfigError {
-    let help = match error.kind() {
-        ErrorKind::NotFound => "it is a symbolic link to nothing: mend or remove it",
-        _ => "make it readable to you",
+    let help = if error.kind() == ErrorKind::NotFound {
+        "it is a symbolic link to nothing: mend or remove it"
+    } else {
+        "make it readable to you"
     };
-    ConfigError::whole(shown, Complaint::new(format!("cannot be read: {error}"), help))
+    ConfigError::whole(shown, &Complaint::new(format!("cannot be read: {error}"), help))
 }
 
-fn placed(shown: &str, text: &str, problem: Problem) -> ConfigError {
+fn placed(shown: &str, text: &str, problem: &Problem) -> ConfigError {
     match Outline::of(text).nearest(&problem.path).map(Entry::place) {
-        Some(extent) => ConfigError::placed(shown, text, extent, problem.complaint),
-        None => ConfigError::whole(shown, problem.complaint),
+        Some(extent) => ConfigError::placed(shown, text, extent, &problem.complaint),
+        None => ConfigError::whole(shown, &problem.complaint),
     }
 }

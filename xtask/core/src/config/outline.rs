@@ -181,7 +181,9 @@ impl Builder {
                 self.leave();
             }
             Event::DocumentEnd => return None,
-            _ => {}
+            Event::StreamStart | Event::DocumentStart(..) => {}
+            // Options that are not set would give these.
+            Event::StreamEnd | Event::Anchor(..) | Event::UnresolvedAlias(_) | _ => return None,
         }
         Some(())
     }

@@ -20,14 +20,14 @@ use std::time::Duration;
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(20 * 60);
 
 /// Resolves the file; `today` decides whether a waiver still holds.
-pub(super) fn resolve(raw: raw::Pipeline, root: Root, today: Date) -> Result<Pipeline, Problem> {
+pub(super) fn resolve(raw: raw::Pipeline, root: &Root, today: Date) -> Result<Pipeline, Problem> {
     let top = Trail::TOP;
     let services = each(raw.services, &top.key("services"), |name, service, at| {
-        resolve_service(&root, name, service, at)
+        resolve_service(root, name, service, at)
     })?;
     let limits = resolve_limits(raw.limits.0.unwrap_or_default(), today, &top.key("limits"))?;
     let environments = match raw.environments.0 {
-        Some(environments) => resolve_environments(&root, environments, &services, &top.key("environments"))?,
+        Some(environments) => resolve_environments(root, environments, &services, &top.key("environments"))?,
         None => BTreeMap::new(),
     };
     let owned = |chart: &String| services.values().any(|service| service.chart.as_ref() == Some(chart));
@@ -37,14 +37,14 @@ pub(super) fn resolve(raw: raw::Pipeline, root: Root, today: Date) -> Result<Pip
     let terraform = raw
         .terraform
         .0
-        .map(|terraform| resolve_terraform(&root, terraform, &top.key("terraform")))
+        .map(|terraform| resolve_terraform(root, terraform, &top.key("terraform")))
         .transpose()?;
     let ansible =
-        raw.ansible.0.map(|ansible| resolve_ansible(&root, ansible, &top.key("ansible"))).transpose()?;
+        raw.ansible.0.map(|ansible| resolve_ansible(root, ansible, &top.key("ansible"))).transpose()?;
     let workflows = raw
         .workflows
         .0
-        .map(|workflows| resolve_workflows(&root, workflows, &top.key("workflows")))
+        .map(|workflows| resolve_workflows(root, workflows, &top.key("workflows")))
         .transpose()?;
     Ok(Pipeline {
         project: raw.project.0.to_string(),

@@ -11,6 +11,7 @@ use super::value::{Command, Count, Entries, Flag, List, Opt, Version};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 macro_rules! inline {
@@ -302,58 +303,72 @@ fn what_only_the_disk_the_calendar_or_another_field_can_tell_is_left_to_the_pars
 
 #[test]
 fn every_field_has_an_example_and_every_example_is_right() {
-    let judge = Judge::new();
-    let mut fields = Vec::new();
-    collect(&everything(), String::new(), &mut fields);
-    let mut names: Vec<&str> = EXAMPLES.iter().map(|(pattern, _)| *pattern).collect();
-    fields.sort_unstable();
-    names.sort_unstable();
-    assert_eq!(fields, names);
+    let (schema, document, judge) = (generated(), everything(), Judge::new());
+    let mut fields = BTreeSet::new();
+    fields_of_schema(&schema, &schema, "", &mut fields);
+    let mut used = BTreeSet::new();
+    fields_of_document(&document, "", &fields, &mut used);
+    assert_eq!(used, fields, "the document with everything");
+    assert_eq!(EXAMPLES.iter().map(|(pattern, _)| (*pattern).to_owned()).collect::<BTreeSet<_>>(), fields);
     for (pattern, example) in EXAMPLES {
         let line: Value = serde_yaml::from_str(example).unwrap();
         let (key, value) = line.as_object().unwrap().iter().next().unwrap();
-        let mut document = everything();
-        let last = pattern.rsplit('.').next().unwrap();
+        let (way, last) = pattern.rsplit_once('.').unwrap_or(("", pattern));
         assert!(last == "*" || last == key, "{pattern}: {example}");
-        put(&mut document, pattern, key, value.clone());
-        assert!(judge.accepts(&document), "{pattern}: {example}");
+        let mut changed = document.clone();
+        put(&mut changed, way, key, value.clone());
+        assert!(judge.accepts(&changed), "{pattern}: {example}");
     }
 }
 
-/// The patterns of all fields below a value: names that a team chooses are `*`.
-fn collect(value: &Value, prefix: String, fields: &mut Vec<String>) {
-    let chosen = ["services", "environments", "services.*.image.embedded.files", "limits.timeouts"]
-        .contains(&prefix.as_str());
-    match value {
-        Value::Object(entries) => {
-            for (name, value) in entries {
-                let name = if chosen { "*" } else { name };
-                let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
-                if fields.last() != Some(&path) {
-                    fields.push(path.clone());
-                }
-                collect(value, path, fields);
-            }
-        }
-        Value::Array(items) => items.iter().for_each(|item| collect(item, prefix.clone(), fields)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+fn below(prefix: &str, name: &str) -> String {
+    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
+}
+
+/// The patterns of all fields that a schema knows; names that a team chooses are `*`.
+fn fields_of_schema(root: &Value, schema: &Value, prefix: &str, fields: &mut BTreeSet<String>) {
+    if let Some(name) = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix("#/$defs/")) {
+        fields_of_schema(root, &root["$defs"][name], prefix, fields);
+    }
+    if let Some(items) = schema.get("items") {
+        fields_of_schema(root, items, prefix, fields);
+    }
+    let chosen =
+        schema["additionalProperties"].as_object().map(|_| ("*".to_owned(), &schema["additionalProperties"]));
+    let named =
+        schema["properties"].as_object().into_iter().flatten().map(|(name, field)| (name.clone(), field));
+    for (name, field) in named.chain(chosen) {
+        let path = below(prefix, &name);
+        fields_of_schema(root, field, &path, fields);
+        fields.insert(path);
     }
 }
 
-/// Puts a field in its place in the document; `*` leads into the first entry, and lists are walked through.
-fn put(document: &mut Value, pattern: &str, key: &str, value: Value) {
+/// The patterns of all fields that a document has.
+fn fields_of_document(value: &Value, prefix: &str, known: &BTreeSet<String>, fields: &mut BTreeSet<String>) {
+    let any = below(prefix, "*");
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let path = if known.contains(&any) { any.clone() } else { below(prefix, name) };
+        fields_of_document(value, &path, known, fields);
+        fields.insert(path);
+    }
+    for item in value.as_array().into_iter().flatten() {
+        fields_of_document(item, prefix, known, fields);
+    }
+}
+
+/// Puts a field into the mapping that a pattern leads to; `*` leads into the first entry, and into a list's first item.
+fn put(document: &mut Value, way: &str, key: &str, value: Value) {
     let mut at = document;
-    let (way, _) = pattern.rsplit_once('.').unwrap_or(("", pattern));
     for name in way.split('.').filter(|name| !name.is_empty()) {
-        at = match at {
-            Value::Array(items) => &mut items[0],
-            other => other,
+        at = if name == "*" {
+            at.as_object_mut().unwrap().values_mut().next().unwrap()
+        } else {
+            &mut at[name]
         };
-        let fields = at.as_object_mut().unwrap();
-        at = if name == "*" { fields.values_mut().next().unwrap() } else { &mut fields[name] };
-    }
-    if let Value::Array(items) = at {
-        at = &mut items[0];
+        if at.is_array() {
+            at = &mut at[0];
+        }
     }
     at[key] = value;
 }
