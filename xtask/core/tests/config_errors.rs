@@ -589,6 +589,15 @@ services: { hello: { <<: 3 } }
      |                          ^ name one by its anchor: `<<: *name`",
     ),
     (
+        "a line break in a name",
+        "version: 1
+project: \"a\\nb\"
+",
+        "pipeline.yaml:2:10: `a�b` is not a name
+   2 | project: \"a\\nb\"
+     |          ^^^^^^ use 1 to 63 lower-case letters, digits and dashes, a letter first and no dash at the end",
+    ),
+    (
         "text that runs the other way",
         "version: 1
 project: hello
@@ -1142,11 +1151,9 @@ fn aliases_that_multiply_end_early() {
     let words = "x, ".repeat(1000);
     let aliases = "        - *a\n".repeat(1000);
     assert_eq!(
-        shown_for(format!(
-            "{HEAD}    checks:\n      lint:\n        - &a [{words}]\n{aliases}"
-        )),
-        "pipeline.yaml:109:11: the aliases make this file too large
- 109 |         - *a
+        shown_for(format!("{HEAD}    checks:\n      lint:\n        - &a [{words}]\n{aliases}")),
+        "pipeline.yaml:39:11: the aliases make this file too large
+  39 |         - *a
      |           ^^ write the repeated parts out"
     );
 }
@@ -1158,16 +1165,10 @@ fn depth_ends_early_whatever_is_deep() {
         (format!("version: {open}{close}\n"), "1:42: too deep"),
         (format!("{HEAD}    inputs: {open}{close}\n"), "7:45: too deep"),
         ("[".repeat(1024 * 1024), "1:33: too deep"),
-        (
-            "- ".repeat(512 * 1024),
-            "1:1: the file is a list and must be a mapping",
-        ),
+        ("- ".repeat(512 * 1024), "1:1: the file is a list and must be a mapping"),
     ] {
         let shown = shown_for(depth);
-        assert_eq!(
-            shown.lines().next(),
-            Some(format!("pipeline.yaml:{expected}").as_str())
-        );
+        assert_eq!(shown.lines().next(), Some(format!("pipeline.yaml:{expected}").as_str()));
         assert_eq!(shown.lines().count(), 3);
         assert!(shown.len() < 600, "{} bytes", shown.len());
     }
@@ -1176,10 +1177,7 @@ fn depth_ends_early_whatever_is_deep() {
 #[test]
 fn many_values_end_early() {
     let shown = shown_for(format!("{HEAD}    inputs: [{}]\n", "a, ".repeat(70_000)));
-    assert_eq!(
-        shown.lines().next(),
-        Some("pipeline.yaml:7:179963: too much for one file")
-    );
+    assert_eq!(shown.lines().next(), Some("pipeline.yaml:7:179963: too much for one file"));
 }
 
 #[test]
@@ -1212,11 +1210,7 @@ fn lines_are_counted_the_same_whatever_ends_them() {
      | ^^^^^^^^ did you mean `services`?";
     for (begin, end) in [("", "\n"), ("", "\r\n"), ("", "\r"), ("\u{feff}", "\n")] {
         let document = ["version: 1", "project: hello", "servcies: {}", ""].join(end);
-        assert_eq!(
-            shown_for(format!("{begin}{document}")),
-            expected,
-            "{begin:?} {end:?}"
-        );
+        assert_eq!(shown_for(format!("{begin}{document}")), expected, "{begin:?} {end:?}");
     }
 }
 
@@ -1225,10 +1219,7 @@ fn without_a_file_it_says_where_it_looked_and_gives_one_to_start_with() {
     let repository = Repository::with("");
     fs::remove_file(repository.root().join("pipeline.yaml")).unwrap();
     let from = repository.root().join("app/src");
-    let looked: Vec<String> = from
-        .ancestors()
-        .map(|folder| folder.display().to_string())
-        .collect();
+    let looked: Vec<String> = from.ancestors().map(|folder| folder.display().to_string()).collect();
     let error = load(Start::Nearest(&from), TODAY).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -1252,16 +1243,9 @@ services:
 #[test]
 fn a_file_of_nearly_the_right_name_is_noticed() {
     let repository = Repository::with("");
-    fs::rename(
-        repository.root().join("pipeline.yaml"),
-        repository.root().join("pipeline.yml"),
-    )
-    .unwrap();
+    fs::rename(repository.root().join("pipeline.yaml"), repository.root().join("pipeline.yml")).unwrap();
     let error = load(Start::Nearest(repository.root()), TODAY).unwrap_err();
-    let expected = format!(
-        "rename {} to pipeline.yaml",
-        repository.root().join("pipeline.yml").display()
-    );
+    let expected = format!("rename {} to pipeline.yaml", repository.root().join("pipeline.yml").display());
     assert_eq!(error.help(), expected);
 }
 
@@ -1292,18 +1276,12 @@ it holds text: services, environments, limits"
 fn the_file_is_shown_as_it_can_be_opened_from_where_one_is() {
     let repository = Repository::with("version: 2\n");
     let error = load(Start::Nearest(&repository.root().join("app/src")), TODAY).unwrap_err();
-    assert_eq!(
-        error.file(),
-        repository.root().join("pipeline.yaml").display().to_string()
-    );
+    assert_eq!(error.file(), repository.root().join("pipeline.yaml").display().to_string());
     assert_eq!(error.position(), Some((1, 10)));
     let error = load(Start::Nearest(repository.root()), TODAY).unwrap_err();
     assert_eq!(error.file(), "pipeline.yaml");
     let error = load(Start::Root(repository.root()), TODAY).unwrap_err();
-    assert_eq!(
-        error.file(),
-        repository.root().join("pipeline.yaml").display().to_string()
-    );
+    assert_eq!(error.file(), repository.root().join("pipeline.yaml").display().to_string());
 }
 
 #[test]

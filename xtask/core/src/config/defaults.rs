@@ -73,14 +73,7 @@ pub(super) struct Commands {
 /// The language's linter.
 pub(super) fn lint(root: &Root, at: &Trail<'_>, language: Language, path: &str) -> Result<Commands, Problem> {
     let words = match language {
-        Language::Rust => cargo(
-            root,
-            at,
-            path,
-            &["clippy"],
-            &["--all-targets"],
-            &["--", "-D", "warnings"],
-        )?,
+        Language::Rust => cargo(root, at, path, &["clippy"], &["--all-targets"], &["--", "-D", "warnings"])?,
         Language::Node => return script(root, at, path, &NPM, "lint"),
         Language::Python => words(&["python3", "-m", "ruff", "check", path]),
         Language::Go => go(root, at, path, "vet")?,
@@ -105,10 +98,7 @@ pub(super) fn test(
             // In the folder of the runs, which is never an input: the file must not change the key of what wrote it.
             let junit = format!("target/xtask/junit/{service}.xml");
             let words = words(&["python3", "-m", "pytest", path, &format!("--junitxml={junit}")]);
-            return Ok(Commands {
-                junit: Some(junit),
-                ..commands(words)
-            });
+            return Ok(Commands { junit: Some(junit), ..commands(words) });
         }
         Language::Go => go(root, at, path, "test")?,
         Language::Php => return script(root, at, path, &COMPOSER, "test"),
@@ -119,14 +109,8 @@ pub(super) fn test(
 
 fn commands(words: Vec<String>) -> Commands {
     let mut words = words.into_iter();
-    let argv = words.next().map(|program| Argv {
-        program,
-        args: words.collect(),
-    });
-    Commands {
-        argv: argv.into_iter().collect(),
-        junit: None,
-    }
+    let argv = words.next().map(|program| Argv { program, args: words.collect() });
+    Commands { argv: argv.into_iter().collect(), junit: None }
 }
 
 fn words(words: &[&str]) -> Vec<String> {
@@ -143,23 +127,9 @@ fn cargo(
 ) -> Result<Vec<String>, Problem> {
     needs(root, at, path, "Cargo.toml", "rust")?;
     // A library may have no lock file; with one, a check must not change it.
-    let locked: &[&str] = if root.has_around(path, "Cargo.lock") {
-        &["--locked"]
-    } else {
-        &[]
-    };
+    let locked: &[&str] = if root.has_around(path, "Cargo.lock") { &["--locked"] } else { &[] };
     let manifest = below(path, "Cargo.toml");
-    Ok(words(
-        &[
-            &["cargo"],
-            command,
-            locked,
-            options,
-            &["--manifest-path", &manifest],
-            rest,
-        ]
-        .concat(),
-    ))
+    Ok(words(&[&["cargo"], command, locked, options, &["--manifest-path", &manifest], rest].concat()))
 }
 
 fn go(root: &Root, at: &Trail<'_>, path: &str, command: &str) -> Result<Vec<String>, Problem> {
@@ -189,13 +159,8 @@ struct Scripts {
     run: &'static str,
 }
 
-const NPM: Scripts = Scripts {
-    manifest: "package.json",
-    language: "node",
-    program: "npm",
-    folder: "--prefix",
-    run: "run",
-};
+const NPM: Scripts =
+    Scripts { manifest: "package.json", language: "node", program: "npm", folder: "--prefix", run: "run" };
 const COMPOSER: Scripts = Scripts {
     manifest: "composer.json",
     language: "php",
@@ -232,7 +197,5 @@ fn script(
         return Ok(Commands::default());
     }
     let folder: &[&str] = if path == "." { &[] } else { &[manager.folder, path] };
-    Ok(commands(words(
-        &[&[manager.program], folder, &[manager.run, name]].concat(),
-    )))
+    Ok(commands(words(&[&[manager.program], folder, &[manager.run, name]].concat())))
 }

@@ -20,17 +20,11 @@ pub const BASE: &[(&str, &str)] = &[
     ("TMPDIR", "where temporary files go"),
     ("XDG_CACHE_HOME", "where tools keep caches"),
     ("XDG_CONFIG_HOME", "where tools keep settings"),
-    (
-        "XDG_RUNTIME_DIR",
-        "where the sockets of rootless container engines are",
-    ),
+    ("XDG_RUNTIME_DIR", "where the sockets of rootless container engines are"),
     ("DOCKER_HOST", "where the container engine is"),
     ("CARGO_HOME", "where cargo keeps its registry"),
     ("RUSTUP_HOME", "where tool chains are"),
-    (
-        "RUSTUP_TOOLCHAIN",
-        "the tool chain that `cargo xtask` itself was started with",
-    ),
+    ("RUSTUP_TOOLCHAIN", "the tool chain that `cargo xtask` itself was started with"),
     ("GOPATH", "where Go keeps modules"),
     ("GOCACHE", "where Go keeps builds"),
     ("GOMODCACHE", "where Go keeps modules"),
@@ -85,10 +79,7 @@ pub struct NotText(pub String);
 
 impl Ambient {
     /// Reads the environment of this process; `main` does so, once.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the environment"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn read() -> Ambient {
         Ambient::of(std::env::vars_os())
     }
@@ -96,17 +87,13 @@ impl Ambient {
     /// An environment with these variables, for tests.
     pub fn of<K: Into<OsString>, V: Into<OsString>>(variables: impl IntoIterator<Item = (K, V)>) -> Ambient {
         Ambient {
-            variables: variables
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
+            variables: variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
         }
     }
 
     /// Whether this is a machine without a person in front of it: `CI` is set, and not to `false` or `0`.
     pub fn ci(&self) -> bool {
-        self.text("CI")
-            .is_some_and(|value| !matches!(value, "false" | "0"))
+        self.text("CI").is_some_and(|value| !matches!(value, "false" | "0"))
     }
 
     /// The GitHub Actions job that this runs in, if it does.
@@ -138,18 +125,13 @@ impl Ambient {
 
     /// The user's folder for caches: `XDG_CACHE_HOME` if it is absolute, as its specification wants, or `.cache` at home.
     pub fn cache_home(&self) -> Option<PathBuf> {
-        let own = self
-            .get("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute());
+        let own = self.get("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         own.or_else(|| self.home().map(|home| home.join(".cache")))
     }
 
     /// The folders that programs are looked up in.
     pub fn path(&self) -> Vec<PathBuf> {
-        self.get("PATH")
-            .map(|path| std::env::split_paths(path).collect())
-            .unwrap_or_default()
+        self.get("PATH").map(|path| std::env::split_paths(path).collect()).unwrap_or_default()
     }
 
     /// Where the container engine listens, if that is not its usual place.
@@ -159,16 +141,13 @@ impl Ambient {
 
     /// The folder for temporary files.
     pub fn temp_dir(&self) -> PathBuf {
-        self.get("TMPDIR")
-            .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+        self.get("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
     }
 
     /// The variables of [`BASE`] that are set: what every child gets.
     pub fn base(&self) -> BTreeMap<OsString, OsString> {
         let set = |(name, _): &(&str, &str)| {
-            self.variables
-                .get(OsStr::new(name))
-                .map(|value| (OsString::from(name), value.clone()))
+            self.variables.get(OsStr::new(name)).map(|value| (OsString::from(name), value.clone()))
         };
         BASE.iter().filter_map(set).collect()
     }
@@ -180,17 +159,12 @@ impl Ambient {
     /// The value is not text.
     pub fn value(&self, name: &EnvName) -> Result<Option<&str>, NotText> {
         let value = self.variables.get(OsStr::new(name.as_str()));
-        value
-            .map(|value| value.to_str().ok_or_else(|| NotText(name.as_str().to_owned())))
-            .transpose()
+        value.map(|value| value.to_str().ok_or_else(|| NotText(name.as_str().to_owned()))).transpose()
     }
 
     /// A variable that is set to something.
     fn get(&self, name: &str) -> Option<&OsStr> {
-        self.variables
-            .get(OsStr::new(name))
-            .map(OsString::as_os_str)
-            .filter(|value| !value.is_empty())
+        self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -215,14 +189,9 @@ mod tests {
 
     #[test]
     fn ci_is_what_says_so_and_does_not_deny_it() {
-        for (value, expected) in [
-            ("true", true),
-            ("1", true),
-            ("woodpecker", true),
-            ("", false),
-            ("false", false),
-            ("0", false),
-        ] {
+        for (value, expected) in
+            [("true", true), ("1", true), ("woodpecker", true), ("", false), ("false", false), ("0", false)]
+        {
             assert_eq!(ambient(&[("CI", value)]).ci(), expected, "{value}");
         }
         assert!(!ambient(&[]).ci());
@@ -249,10 +218,7 @@ mod tests {
         assert_eq!(job.github(), Some(expected));
         // A push sets the base to nothing.
         assert_eq!(
-            ambient(&[("GITHUB_ACTIONS", "true"), ("GITHUB_BASE_REF", "")])
-                .github()
-                .unwrap()
-                .base_ref,
+            ambient(&[("GITHUB_ACTIONS", "true"), ("GITHUB_BASE_REF", "")]).github().unwrap().base_ref,
             None
         );
     }
@@ -260,10 +226,7 @@ mod tests {
     #[test]
     fn only_an_absolute_cache_home_counts() {
         assert_eq!(ambient(&[("HOME", "/h")]).cache_home(), Some("/h/.cache".into()));
-        assert_eq!(
-            ambient(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/c")]).cache_home(),
-            Some("/c".into())
-        );
+        assert_eq!(ambient(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/c")]).cache_home(), Some("/c".into()));
         assert_eq!(
             ambient(&[("HOME", "/h"), ("XDG_CACHE_HOME", "c")]).cache_home(),
             Some("/h/.cache".into())
@@ -295,13 +258,9 @@ mod tests {
 
     #[test]
     fn children_get_the_base_and_nothing_else() {
-        let child = ambient(&[
-            ("PATH", "/bin"),
-            ("AWS_SECRET_ACCESS_KEY", "x"),
-            ("RUSTFLAGS", "-g"),
-            ("LANG", ""),
-        ])
-        .base();
+        let child =
+            ambient(&[("PATH", "/bin"), ("AWS_SECRET_ACCESS_KEY", "x"), ("RUSTFLAGS", "-g"), ("LANG", "")])
+                .base();
         let names: Vec<_> = child.keys().map(|name| name.to_str().unwrap()).collect();
         assert_eq!(names, ["LANG", "PATH"]);
     }
@@ -309,11 +268,11 @@ mod tests {
     #[test]
     fn the_base_names_no_variable_twice_and_none_that_is_a_credential() {
         let mut names: Vec<_> = BASE.iter().map(|(name, _)| *name).collect();
-        assert!(!names.iter().any(|name| {
-            ["TOKEN", "SECRET", "PASSWORD", "KEY"]
-                .iter()
-                .any(|word| name.contains(word))
-        }));
+        assert!(
+            !names.iter().any(|name| {
+                ["TOKEN", "SECRET", "PASSWORD", "KEY"].iter().any(|word| name.contains(word))
+            })
+        );
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), BASE.len());

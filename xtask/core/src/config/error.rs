@@ -51,10 +51,7 @@ pub(super) struct Complaint {
 
 impl Complaint {
     pub(super) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
-        Complaint {
-            what: what.into(),
-            help: help.into(),
-        }
+        Complaint { what: what.into(), help: help.into() }
     }
 }
 
@@ -68,14 +65,13 @@ impl fmt::Display for Complaint {
 impl Complaint {
     /// A complaint that was an error's text for a while.
     pub(super) fn from_text(text: &str) -> Option<Complaint> {
-        text.split_once('\n')
-            .map(|(what, help)| Complaint::new(what, help))
+        text.rsplit_once('\n').map(|(what, help)| Complaint::new(what, help))
     }
 }
 
 impl ConfigError {
     /// An error about the file as a whole.
-    pub(super) fn whole(file: impl Into<String>, complaint: Complaint) -> Self {
+    pub(super) fn whole(file: impl Into<String>, complaint: &Complaint) -> Self {
         ConfigError(Box::new(Parts {
             file: file.into(),
             place: None,
@@ -85,15 +81,12 @@ impl ConfigError {
     }
 
     /// An error about one place in the file's text.
-    pub(super) fn placed(file: impl Into<String>, text: &str, extent: Extent, complaint: Complaint) -> Self {
+    pub(super) fn placed(file: impl Into<String>, text: &str, extent: Extent, complaint: &Complaint) -> Self {
         // The three ends of a line that YAML knows.
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         let source = text.split('\n').nth(extent.line - 1).unwrap_or_default();
         let mut error = ConfigError::whole(file, complaint);
-        error.0.place = Some(Place {
-            extent,
-            source: source.to_owned(),
-        });
+        error.0.place = Some(Place { extent, source: source.to_owned() });
         error
     }
 
@@ -104,10 +97,7 @@ impl ConfigError {
 
     /// Line and column, both from 1, if the error is about one place.
     pub fn position(&self) -> Option<(usize, usize)> {
-        self.0
-            .place
-            .as_ref()
-            .map(|place| (place.extent.line, place.extent.column))
+        self.0.place.as_ref().map(|place| (place.extent.line, place.extent.column))
     }
 
     /// What is wrong, in one sentence.
@@ -130,24 +120,14 @@ impl std::error::Error for ConfigError {}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Parts {
-            file,
-            place,
-            message,
-            help,
-        } = &*self.0;
+        let Parts { file, place, message, help } = &*self.0;
         let Some(Place { extent, source }) = place else {
             return write!(f, "{file}: {message}\n{help}");
         };
         let (source, indent, width) = window(source, *extent);
         let gutter = extent.line.to_string().len().max(4);
         writeln!(f, "{file}:{}:{}: {message}", extent.line, extent.column)?;
-        writeln!(
-            f,
-            "{:gutter$} |{}{source}",
-            extent.line,
-            if source.is_empty() { "" } else { " " }
-        )?;
+        writeln!(f, "{:gutter$} |{}{source}", extent.line, if source.is_empty() { "" } else { " " })?;
         write!(f, "{:gutter$} | {:indent$}{} {help}", "", "", "^".repeat(width))
     }
 }
@@ -156,11 +136,7 @@ impl fmt::Display for ConfigError {
 fn window(source: &str, extent: Extent) -> (String, usize, usize) {
     let length = source.chars().count();
     let at = (extent.column - 1).min(length);
-    let from = if length <= WINDOW {
-        0
-    } else {
-        at.saturating_sub(WINDOW / 3)
-    };
+    let from = if length <= WINDOW { 0 } else { at.saturating_sub(WINDOW / 3) };
     let to = length.min(from + WINDOW);
     let mut shown: String = source.chars().skip(from).take(to - from).map(visible).collect();
     let mut indent = at - from;
@@ -171,11 +147,7 @@ fn window(source: &str, extent: Extent) -> (String, usize, usize) {
     if to < length {
         shown.push('…');
     }
-    (
-        shown.trim_end().to_owned(),
-        indent,
-        extent.width.min(to.saturating_sub(at)).max(1),
-    )
+    (shown.trim_end().to_owned(), indent, extent.width.min(to.saturating_sub(at)).max(1))
 }
 
 fn printable(text: &str) -> String {
@@ -210,31 +182,19 @@ mod tests {
 
     fn shown(text: &str, line: usize, column: usize, width: usize) -> String {
         let complaint = Complaint::new("wrong", "right");
-        ConfigError::placed("f", text, Extent { line, column, width }, complaint).to_string()
+        ConfigError::placed("f", text, Extent { line, column, width }, &complaint).to_string()
     }
 
     #[test]
     fn the_caret_stands_under_what_is_wrong() {
-        assert_eq!(
-            shown("a: b\nccc: d\n", 2, 6, 1),
-            "f:2:6: wrong\n   2 | ccc: d\n     |      ^ right"
-        );
-        assert_eq!(
-            shown("ä: ß\r\n", 1, 4, 1),
-            "f:1:4: wrong\n   1 | ä: ß\n     |    ^ right"
-        );
+        assert_eq!(shown("a: b\nccc: d\n", 2, 6, 1), "f:2:6: wrong\n   2 | ccc: d\n     |      ^ right");
+        assert_eq!(shown("ä: ß\r\n", 1, 4, 1), "f:1:4: wrong\n   1 | ä: ß\n     |    ^ right");
     }
 
     #[test]
     fn a_caret_is_never_wider_than_its_line_nor_gone_at_its_end() {
-        assert_eq!(
-            shown("abc", 1, 2, 99),
-            "f:1:2: wrong\n   1 | abc\n     |  ^^ right"
-        );
-        assert_eq!(
-            shown("abc", 1, 4, 0),
-            "f:1:4: wrong\n   1 | abc\n     |    ^ right"
-        );
+        assert_eq!(shown("abc", 1, 2, 99), "f:1:2: wrong\n   1 | abc\n     |  ^^ right");
+        assert_eq!(shown("abc", 1, 4, 0), "f:1:4: wrong\n   1 | abc\n     |    ^ right");
         assert_eq!(shown("abc", 7, 9, 1), "f:7:9: wrong\n   7 |\n     | ^ right");
     }
 
@@ -242,9 +202,7 @@ mod tests {
     fn a_long_line_is_cut_around_the_caret() {
         let line = format!("{}x{}", "-".repeat(300), "+".repeat(300));
         let shown = shown(&line, 1, 301, 1);
-        let [_, source, caret] = shown.lines().collect::<Vec<_>>()[..] else {
-            panic!("{shown}")
-        };
+        let [_, source, caret] = shown.lines().collect::<Vec<_>>()[..] else { panic!("{shown}") };
         assert_eq!(source, format!("   1 | …{}x{}…", "-".repeat(33), "+".repeat(66)));
         assert_eq!(caret.find('^'), Some("     | ".len() + 34));
     }
@@ -255,7 +213,7 @@ mod tests {
             shown("\ta\u{1b}[31m\u{202e}\0", 1, 2, 1),
             "f:1:2: wrong\n   1 |  a\u{fffd}[31m\u{fffd}\u{fffd}\n     |  ^ right"
         );
-        let error = ConfigError::whole("f", Complaint::new("a\nb\u{7}", "c\n\u{7}d"));
+        let error = ConfigError::whole("f", &Complaint::new("a\nb\u{7}", "c\n\u{7}d"));
         assert_eq!(error.to_string(), "f: a\u{fffd}b\u{fffd}\nc\n\u{fffd}d");
     }
 }

@@ -7,10 +7,7 @@ use super::outline::{Path, Step};
 pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("version", "version: 1"),
     ("project", "project: hello"),
-    (
-        "registry",
-        "registry: 111122223333.dkr.ecr.eu-central-1.amazonaws.com",
-    ),
+    ("registry", "registry: 111122223333.dkr.ecr.eu-central-1.amazonaws.com"),
     ("services", "services: { hello: { path: app, language: rust } }"),
     ("services.*", "hello: { path: app, language: rust }"),
     ("services.*.path", "path: app"),
@@ -22,10 +19,7 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("services.*.outputs", "outputs: [\"target/app.bin\"]"),
     ("services.*.env", "env: [\"RUSTFLAGS\"]"),
     ("services.*.junit", "junit: [\"target/junit.xml\"]"),
-    (
-        "services.*.image",
-        "image: { dockerfile: app/Dockerfile, context: \".\" }",
-    ),
+    ("services.*.image", "image: { dockerfile: app/Dockerfile, context: \".\" }"),
     ("services.*.image.dockerfile", "dockerfile: app/Dockerfile"),
     ("services.*.image.context", "context: \".\""),
     ("services.*.image.platforms", "platforms: [linux/amd64]"),
@@ -33,14 +27,8 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
         "services.*.image.embedded",
         "embedded: { build: [\"cargo\", \"build\"], files: { /app: target/debug/app } }",
     ),
-    (
-        "services.*.image.embedded.build",
-        "build: [\"cargo\", \"build\", \"--release\"]",
-    ),
-    (
-        "services.*.image.embedded.files",
-        "files: { /app: target/release/app }",
-    ),
+    ("services.*.image.embedded.build", "build: [\"cargo\", \"build\", \"--release\"]"),
+    ("services.*.image.embedded.files", "files: { /app: target/release/app }"),
     ("services.*.image.embedded.files.*", "/app: target/release/app"),
     ("services.*.chart", "chart: charts/app"),
     ("environments", "environments: { dev: { namespace: hello-dev } }"),
@@ -57,10 +45,7 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("terraform.path", "path: infra/terraform"),
     ("terraform.stand_in", "stand_in: lab/terraform-provider-aws"),
     ("terraform.var_files", "var_files: [\"dev.tfvars\"]"),
-    (
-        "ansible",
-        "ansible: { path: infra/ansible, playbooks: [runner.yml] }",
-    ),
+    ("ansible", "ansible: { path: infra/ansible, playbooks: [runner.yml] }"),
     ("ansible.path", "path: infra/ansible"),
     ("ansible.playbooks", "playbooks: [runner.yml]"),
     ("ansible.inventory", "inventory: inventory.yml"),
@@ -69,10 +54,7 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("workflows.generated", "generated: true"),
     ("secrets", "secrets: [\"API_TOKEN\"]"),
     ("limits", "limits: { timeouts: { default: 20m } }"),
-    (
-        "limits.vulnerabilities",
-        "vulnerabilities: { reject: [high, critical] }",
-    ),
+    ("limits.vulnerabilities", "vulnerabilities: { reject: [high, critical] }"),
     ("limits.vulnerabilities.reject", "reject: [high, critical]"),
     ("limits.vulnerabilities.ignore_unfixed", "ignore_unfixed: true"),
     (
@@ -82,10 +64,7 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("limits.waivers.id", "id: CVE-2026-0001"),
     ("limits.waivers.owner", "owner: team-a"),
     ("limits.waivers.expires", "expires: 2027-01-31"),
-    (
-        "limits.waivers.reason",
-        "reason: the broken function is never called",
-    ),
+    ("limits.waivers.reason", "reason: the broken function is never called"),
     ("limits.timeouts", "timeouts: { default: 20m, scan: 10m }"),
     ("limits.timeouts.*", "default: 20m"),
     ("limits.terraform", "terraform: { max_destroy: 0 }"),
@@ -104,14 +83,10 @@ pub(super) fn example(path: &Path) -> Option<&'static str> {
         .collect();
     let fits = |pattern: &str| {
         let mut names = pattern.split('.');
-        keys.iter()
-            .all(|key| names.next().is_some_and(|name| name == "*" || name == *key))
+        keys.iter().all(|key| names.next().is_some_and(|name| name == "*" || name == *key))
             && names.next().is_none()
     };
-    EXAMPLES
-        .iter()
-        .find(|(pattern, _)| fits(pattern))
-        .map(|(_, example)| *example)
+    EXAMPLES.iter().find(|(pattern, _)| fits(pattern)).map(|(_, example)| *example)
 }
 
 /// The right line for a field that is not there yet.

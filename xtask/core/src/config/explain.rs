@@ -12,17 +12,10 @@ pub(super) fn explain(file: &str, text: &str, error: &Error) -> ConfigError {
     let outline = Outline::of(text);
     let location = error.location().filter(|location| location.line() > 0);
     // What has no place is about the whole file.
-    let (offset, extent) = location.map_or((Some(0), TOP), |location| {
-        (offset(text, location), extent(location))
-    });
-    let (place, complaint) = found(
-        innermost(error),
-        &Context {
-            outline: &outline,
-            offset,
-        },
-    );
-    ConfigError::placed(file, text, place.unwrap_or(extent), complaint)
+    let (offset, extent) =
+        location.map_or((Some(0), TOP), |location| (offset(text, location), extent(location)));
+    let (place, complaint) = found(innermost(error), &Context { outline: &outline, offset });
+    ConfigError::placed(file, text, place.unwrap_or(extent), &complaint)
 }
 
 /// The word of a list that was probably meant, if one is near enough.
@@ -37,7 +30,7 @@ pub(super) fn similar<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) 
 }
 
 /// `did you mean …`, or all that there is.
-pub(super) fn did_you_mean<'a>(word: &str, words: &[&'a str]) -> String {
+pub(super) fn did_you_mean(word: &str, words: &[&str]) -> String {
     match similar(word, words.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("known here: {}", list(words)),
@@ -45,21 +38,13 @@ pub(super) fn did_you_mean<'a>(word: &str, words: &[&'a str]) -> String {
 }
 
 fn list(words: &[&str]) -> String {
-    words
-        .iter()
-        .map(|word| format!("`{word}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// The help for text that is not YAML.
 const LOOK_AROUND: &str = "check quotes, brackets, colons and indentation up to here";
 
-const TOP: Extent = Extent {
-    line: 1,
-    column: 1,
-    width: 1,
-};
+const TOP: Extent = Extent { line: 1, column: 1, width: 1 };
 
 struct Context<'a> {
     outline: &'a Outline,
@@ -86,11 +71,7 @@ impl Context<'_> {
 }
 
 fn inside(path: &Path) -> String {
-    if path.0.is_empty() {
-        "at the top level".to_owned()
-    } else {
-        format!("in `{path}`")
-    }
+    if path.0.is_empty() { "at the top level".to_owned() } else { format!("in `{path}`") }
 }
 
 /// What is wrong, and where if that is not simply where the library says.
@@ -126,22 +107,18 @@ fn found(error: &Error, context: &Context<'_>) -> Found {
             other => here(format!("not YAML: {other} expected"), LOOK_AROUND),
         },
         Error::Eof { .. } => here("the file is empty", "it begins with `version: 1`"),
-        Error::MultipleDocuments { .. } => here(
-            "a second document begins here",
-            "one file holds one: remove `---` and what follows",
-        ),
-        Error::UnknownAnchor { .. } => here(
-            "no anchor has this name",
-            "an anchor `&name` must stand before its alias `*name`",
-        ),
-        Error::RecursiveReferencesRequireWeakTypes { .. } => here(
-            "this alias is inside of its own anchor",
-            "write the repeated part out",
-        ),
-        Error::AliasReplayLimitExceeded { .. } | Error::AliasReplayStackDepthExceeded { .. } => here(
-            "the aliases make this file too large",
-            "write the repeated parts out",
-        ),
+        Error::MultipleDocuments { .. } => {
+            here("a second document begins here", "one file holds one: remove `---` and what follows")
+        }
+        Error::UnknownAnchor { .. } => {
+            here("no anchor has this name", "an anchor `&name` must stand before its alias `*name`")
+        }
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            here("this alias is inside of its own anchor", "write the repeated part out")
+        }
+        Error::AliasReplayLimitExceeded { .. } | Error::AliasReplayStackDepthExceeded { .. } => {
+            here("the aliases make this file too large", "write the repeated parts out")
+        }
         Error::Budget { .. } => here("too much for one file", "no pipeline has this many values"),
         Error::UnsupportedTag { tag, .. } => {
             here(format!("the tag `{tag}` has no meaning here"), "remove it")
@@ -161,26 +138,17 @@ fn found(error: &Error, context: &Context<'_>) -> Found {
 }
 
 fn duplicate(key: &str, context: &Context<'_>) -> Found {
-    let first = context
-        .key()
-        .and_then(|entry| context.outline.nearest(&entry.path));
-    let other = first.map_or_else(String::new, |entry| {
-        format!(" the one in line {} or", entry.key().line)
-    });
-    here(
-        format!("`{key}` is there twice {}", inside(&context.mapping())),
-        format!("remove{other} this one"),
-    )
+    let first = context.key().and_then(|entry| context.outline.nearest(&entry.path));
+    let other = first.map_or_else(String::new, |entry| format!(" the one in line {} or", entry.key().line));
+    here(format!("`{key}` is there twice {}", inside(&context.mapping())), format!("remove{other} this one"))
 }
 
 /// A field that a mapping must have. Shown at the mapping's own key, because what is missing has no place.
 fn missing(field: &str, context: &Context<'_>) -> Found {
     let path = context.mapping();
     let add = example_in(&path, field).unwrap_or(field);
-    let complaint = Complaint::new(
-        format!("missing field `{field}` {}", inside(&path)),
-        format!("add `{add}`"),
-    );
+    let complaint =
+        Complaint::new(format!("missing field `{field}` {}", inside(&path)), format!("add `{add}`"));
     (context.outline.nearest(&path).map(Entry::key), complaint)
 }
 
@@ -196,15 +164,11 @@ fn wrong(context: &Context<'_>, expected: &str) -> Found {
         (None, None) => return here(format!("this must be {expected}"), LOOK_AROUND),
     };
     let top = entry.path.0.is_empty();
-    let subject = if top {
-        "the file".to_owned()
+    let subject = if top { "the file".to_owned() } else { format!("`{}`", entry.path) };
+    let what = if entry.kind == Kind::Nothing || expected == "a value" {
+        format!("{subject} is empty")
     } else {
-        format!("`{}`", entry.path)
-    };
-    let what = match entry.kind {
-        Kind::Nothing => format!("{subject} is empty"),
-        _ if expected == "a value" => format!("{subject} is empty"),
-        kind => format!("{subject} is {} and must be {expected}", kind.as_str()),
+        format!("{subject} is {} and must be {expected}", entry.kind.as_str())
     };
     let help = match example(&entry.path) {
         Some(example) => format!("write it as `{example}`"),
@@ -215,10 +179,7 @@ fn wrong(context: &Context<'_>, expected: &str) -> Found {
 
 /// The error itself, out of what the library wraps around it.
 fn innermost(error: &Error) -> &Error {
-    match error.without_snippet() {
-        Error::AliasError { error, .. } => innermost(error),
-        error => error,
-    }
+    if let Error::AliasError { error, .. } = error { innermost(error) } else { error }
 }
 
 /// The library's own sentence, without the place that we show better.
@@ -244,9 +205,6 @@ fn offset(text: &str, location: Location) -> Option<usize> {
     }
     let Extent { line, column, .. } = extent(location);
     let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
-    let inside = text[start..]
-        .char_indices()
-        .nth(column - 1)
-        .map_or(0, |(at, _)| at);
+    let inside = text[start..].char_indices().nth(column - 1).map_or(0, |(at, _)| at);
     Some(start + inside)
 }

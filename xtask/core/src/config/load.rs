@@ -53,7 +53,7 @@ pub fn load(start: Start<'_>, today: Date) -> Result<Pipeline, ConfigError> {
     let raw = parse(&text).map_err(|error| explain(&shown, &text, &error))?;
     let folder = file.parent().unwrap_or(Path::new("/"));
     let root = fs::canonicalize(folder).map_err(|error| unreadable(&shown, &error))?;
-    resolve(raw, Root::new(root), today).map_err(|problem| placed(&shown, &text, problem))
+    resolve(raw, &Root::new(root), today).map_err(|problem| placed(&shown, &text, &problem))
 }
 
 /// Reads the text as the format, without looking at the disk.
@@ -75,7 +75,7 @@ pub(super) fn parse(text: &str) -> Result<raw::Pipeline, serde_yaml::Error> {
             max_anchors: 10_000,
         },
         alias_limits: serde_yaml::alias_limits! {
-            max_total_replayed_events: 100_000,
+            max_total_replayed_events: 30_000,
             max_replay_stack_depth: 16,
         },
     };
@@ -89,10 +89,7 @@ fn find(start: Start<'_>) -> Result<(PathBuf, String), ConfigError> {
     };
     let absolute =
         std::path::absolute(from).map_err(|error| unreadable(&from.display().to_string(), &error))?;
-    let folders: Vec<&Path> = absolute
-        .ancestors()
-        .take(if upwards { usize::MAX } else { 1 })
-        .collect();
+    let folders: Vec<&Path> = absolute.ancestors().take(if upwards { usize::MAX } else { 1 }).collect();
     let mut other_name = None;
     for folder in &folders {
         let file = folder.join(FILE_NAME);
@@ -115,24 +112,18 @@ fn find(start: Start<'_>) -> Result<(PathBuf, String), ConfigError> {
 }
 
 fn not_found(folders: &[&Path], other_name: Option<&Path>) -> ConfigError {
-    let looked: Vec<String> = folders
-        .iter()
-        .map(|folder| folder.display().to_string())
-        .collect();
+    let looked: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
     let help = match other_name {
         Some(other) => format!("rename {} to {FILE_NAME}", other.display()),
         None => {
             format!("put this into the root of the repository, and change it to what is there:\n\n{MINIMAL}")
         }
     };
-    ConfigError::whole(
-        FILE_NAME,
-        Complaint::new(format!("not found in {}", looked.join(", ")), help),
-    )
+    ConfigError::whole(FILE_NAME, &Complaint::new(format!("not found in {}", looked.join(", ")), help))
 }
 
 fn read(file: &Path, shown: &str) -> Result<String, ConfigError> {
-    let whole = |what: String, help: &str| ConfigError::whole(shown, Complaint::new(what, help));
+    let whole = |what: String, help: &str| ConfigError::whole(shown, &Complaint::new(what, help));
     let meta = fs::metadata(file).map_err(|error| unreadable(shown, &error))?;
     // A pipe would block, a device would never end.
     if !meta.is_file() {
@@ -163,22 +154,23 @@ fn read(file: &Path, shown: &str) -> Result<String, ConfigError> {
             shown,
             &text,
             extent,
-            Complaint::new("this is not UTF-8", "save the file as UTF-8"),
+            &Complaint::new("this is not UTF-8", "save the file as UTF-8"),
         )
     })
 }
 
 fn unreadable(shown: &str, error: &std::io::Error) -> ConfigError {
-    let help = match error.kind() {
-        ErrorKind::NotFound => "it is a symbolic link to nothing: mend or remove it",
-        _ => "make it readable to you",
+    let help = if error.kind() == ErrorKind::NotFound {
+        "it is a symbolic link to nothing: mend or remove it"
+    } else {
+        "make it readable to you"
     };
-    ConfigError::whole(shown, Complaint::new(format!("cannot be read: {error}"), help))
+    ConfigError::whole(shown, &Complaint::new(format!("cannot be read: {error}"), help))
 }
 
-fn placed(shown: &str, text: &str, problem: Problem) -> ConfigError {
+fn placed(shown: &str, text: &str, problem: &Problem) -> ConfigError {
     match Outline::of(text).nearest(&problem.path).map(Entry::place) {
-        Some(extent) => ConfigError::placed(shown, text, extent, problem.complaint),
-        None => ConfigError::whole(shown, problem.complaint),
+        Some(extent) => ConfigError::placed(shown, text, extent, &problem.complaint),
+        None => ConfigError::whole(shown, &problem.complaint),
     }
 }

@@ -118,9 +118,7 @@ impl Outline {
 
     /// The value whose key begins at this byte.
     pub(super) fn key_at(&self, offset: usize) -> Option<&Entry> {
-        self.0
-            .iter()
-            .find(|entry| entry.key.is_some_and(|key| key.offset == offset))
+        self.0.iter().find(|entry| entry.key.is_some_and(|key| key.offset == offset))
     }
 
     /// The value that begins at this byte; of several the outermost.
@@ -183,7 +181,9 @@ impl Builder {
                 self.leave();
             }
             Event::DocumentEnd => return None,
-            _ => {}
+            Event::StreamStart | Event::DocumentStart(..) => {}
+            // Options that are not set would give these.
+            Event::StreamEnd | Event::Anchor(..) | Event::UnresolvedAlias(_) | _ => return None,
         }
         Some(())
     }
@@ -206,12 +206,7 @@ impl Builder {
             None => {}
         }
         let value = located(span)?;
-        self.entries.push(Entry {
-            path: Path(self.path.clone()),
-            kind,
-            key: found,
-            value,
-        });
+        self.entries.push(Entry { path: Path(self.path.clone()), kind, key: found, value });
         (self.path.len() < DEPTH).then_some(())
     }
 
@@ -223,23 +218,12 @@ impl Builder {
 fn located(span: Span) -> Option<Located> {
     let start = span.start;
     let same_line = span.end.line() == start.line();
-    let width = if same_line {
-        span.end.index().saturating_sub(start.index())
-    } else {
-        1
-    };
-    Some(Located {
-        offset: start.byte_offset()?,
-        extent: extent(start, width),
-    })
+    let width = if same_line { span.end.index().saturating_sub(start.index()) } else { 1 };
+    Some(Located { offset: start.byte_offset()?, extent: extent(start, width) })
 }
 
 fn extent(start: Marker, width: usize) -> Extent {
-    Extent {
-        line: start.line().max(1),
-        column: start.col() + 1,
-        width: width.max(1),
-    }
+    Extent { line: start.line().max(1), column: start.col() + 1, width: width.max(1) }
 }
 
 fn scalar(text: &str, style: ScalarStyle) -> Kind {
@@ -291,10 +275,7 @@ mod tests {
         let outline = Outline::of(TEXT);
         let path = |entry: Option<&Entry>| entry.map(|entry| entry.path.to_string());
         assert_eq!(path(outline.key_at(5)), Some("b".into()));
-        assert_eq!(
-            path(outline.value_at(TEXT.find("yes").unwrap())),
-            Some("b[0].x[0]".into())
-        );
+        assert_eq!(path(outline.value_at(TEXT.find("yes").unwrap())), Some("b[0].x[0]".into()));
         assert_eq!(path(outline.key_at(3)), None);
     }
 
@@ -302,22 +283,14 @@ mod tests {
     fn what_came_through_an_alias_is_found_at_the_alias() {
         let outline = Outline::of(TEXT);
         let path = Path(vec![Step::Key("e".into()), Step::Key("d".into())]);
-        assert_eq!(
-            outline.nearest(&path).map(|entry| entry.path.to_string()),
-            Some("e".into())
-        );
+        assert_eq!(outline.nearest(&path).map(|entry| entry.path.to_string()), Some("e".into()));
     }
 
     #[test]
     fn broken_text_has_an_outline_up_to_where_it_breaks() {
         assert_eq!(Outline::of("a: 1\nb: [\n").0.len(), 3);
         assert_eq!(Outline::of("").0.len(), 0);
-        assert_eq!(
-            Outline::of(&format!("{}{}", "[".repeat(50), "]".repeat(50)))
-                .0
-                .len(),
-            DEPTH + 1
-        );
+        assert_eq!(Outline::of(&format!("{}{}", "[".repeat(50), "]".repeat(50))).0.len(), DEPTH + 1);
         assert_eq!(Outline::of("? [a]\n: b\n").0.len(), 1);
     }
 }

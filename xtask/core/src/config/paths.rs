@@ -56,14 +56,12 @@ impl Root {
 
     /// A file below another folder that is written relative to it.
     pub(super) fn file_in(&self, at: &Trail<'_>, base: &str, text: &str) -> Result<String, Problem> {
-        self.there(at, base, text, Want::File)
-            .map(|path| relative(base, path))
+        self.there(at, base, text, Want::File).map(|path| relative(base, path))
     }
 
     /// A file or folder below another folder that is written relative to it.
     pub(super) fn either_in(&self, at: &Trail<'_>, base: &str, text: &str) -> Result<String, Problem> {
-        self.there(at, base, text, Want::Either)
-            .map(|path| relative(base, path))
+        self.there(at, base, text, Want::Either).map(|path| relative(base, path))
     }
 
     /// A file that a command will make: it need not be there, but its folder may not lead out of the root.
@@ -95,11 +93,7 @@ impl Root {
             .find(['*', '?', '[', '{', '\\'])
             .map_or(glob.len(), |meta| glob[..meta].rfind('/').map_or(0, |at| at + 1));
         let (folders, pattern) = glob.split_at(literal);
-        let folders = if folders.is_empty() {
-            ".".to_owned()
-        } else {
-            clean(at, folders)?
-        };
+        let folders = if folders.is_empty() { ".".to_owned() } else { clean(at, folders)? };
         if pattern.split(['/', '{', ',', '}']).any(|part| part == "..") {
             return Err(leaves(at));
         }
@@ -111,14 +105,7 @@ impl Root {
                 format!("write `{sign}{all}`"),
             ));
         }
-        Ok(format!(
-            "{sign}{}",
-            if pattern.is_empty() {
-                folders
-            } else {
-                below(&folders, pattern)
-            }
-        ))
+        Ok(format!("{sign}{}", if pattern.is_empty() { folders } else { below(&folders, pattern) }))
     }
 
     /// Whether a folder of the root holds a file of this name.
@@ -153,18 +140,10 @@ impl Root {
         };
         let (folder, name) = path.rsplit_once('/').unwrap_or((".", path));
         let names: Vec<String> = fs::read_dir(self.real.join(folder))
-            .map(|items| {
-                items
-                    .flatten()
-                    .filter_map(|item| item.file_name().into_string().ok())
-                    .collect()
-            })
+            .map(|items| items.flatten().filter_map(|item| item.file_name().into_string().ok()).collect())
             .unwrap_or_default();
         let help = match similar(name, names.iter().map(String::as_str)) {
-            Some(near) => format!(
-                "did you mean `{}`?",
-                below(if folder == "." { "" } else { folder }, near)
-            ),
+            Some(near) => format!("did you mean `{}`?", below(if folder == "." { "" } else { folder }, near)),
             None => "paths are relative to the folder of pipeline.yaml".to_owned(),
         };
         at.wrong(format!("there is no {kind} `{path}`"), help)
@@ -226,25 +205,15 @@ fn clean(at: &Trail<'_>, text: &str) -> Result<String, Problem> {
             "write it relative to the folder of pipeline.yaml",
         ));
     }
-    let parts: Vec<&str> = text
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
-        .collect();
+    let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     if parts.contains(&"..") {
         return Err(leaves(at));
     }
-    Ok(if parts.is_empty() {
-        ".".to_owned()
-    } else {
-        parts.join("/")
-    })
+    Ok(if parts.is_empty() { ".".to_owned() } else { parts.join("/") })
 }
 
 fn leaves(at: &Trail<'_>) -> Problem {
-    at.wrong(
-        "a path with `..` in it",
-        "write the way from the folder of pipeline.yaml down, without `..`",
-    )
+    at.wrong("a path with `..` in it", "write the way from the folder of pipeline.yaml down, without `..`")
 }
 
 /// A path below a folder, where `.` and nothing are the root.
@@ -261,9 +230,6 @@ fn relative(base: &str, path: String) -> String {
     if base == "." {
         path
     } else {
-        path.strip_prefix(base)
-            .and_then(|rest| rest.strip_prefix('/'))
-            .map(str::to_owned)
-            .unwrap_or(path)
+        path.strip_prefix(base).and_then(|rest| rest.strip_prefix('/')).map(str::to_owned).unwrap_or(path)
     }
 }

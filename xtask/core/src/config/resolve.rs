@@ -20,39 +20,31 @@ use std::time::Duration;
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(20 * 60);
 
 /// Resolves the file; `today` decides whether a waiver still holds.
-pub(super) fn resolve(raw: raw::Pipeline, root: Root, today: Date) -> Result<Pipeline, Problem> {
+pub(super) fn resolve(raw: raw::Pipeline, root: &Root, today: Date) -> Result<Pipeline, Problem> {
     let top = Trail::TOP;
     let services = each(raw.services, &top.key("services"), |name, service, at| {
-        resolve_service(&root, name, service, at)
+        resolve_service(root, name, service, at)
     })?;
     let limits = resolve_limits(raw.limits.0.unwrap_or_default(), today, &top.key("limits"))?;
     let environments = match raw.environments.0 {
-        Some(environments) => resolve_environments(&root, environments, &services, &top.key("environments"))?,
+        Some(environments) => resolve_environments(root, environments, &services, &top.key("environments"))?,
         None => BTreeMap::new(),
     };
-    let owned = |chart: &String| {
-        services
-            .values()
-            .any(|service| service.chart.as_ref() == Some(chart))
-    };
-    let mut charts = all(raw.charts.0, &top.key("charts"), |chart, at| {
-        root.folder_with(at, &chart, "Chart.yaml")
-    })?;
+    let owned = |chart: &String| services.values().any(|service| service.chart.as_ref() == Some(chart));
+    let mut charts =
+        all(raw.charts.0, &top.key("charts"), |chart, at| root.folder_with(at, &chart, "Chart.yaml"))?;
     charts.retain(|chart| !owned(chart));
     let terraform = raw
         .terraform
         .0
-        .map(|terraform| resolve_terraform(&root, terraform, &top.key("terraform")))
+        .map(|terraform| resolve_terraform(root, terraform, &top.key("terraform")))
         .transpose()?;
-    let ansible = raw
-        .ansible
-        .0
-        .map(|ansible| resolve_ansible(&root, ansible, &top.key("ansible")))
-        .transpose()?;
+    let ansible =
+        raw.ansible.0.map(|ansible| resolve_ansible(root, ansible, &top.key("ansible"))).transpose()?;
     let workflows = raw
         .workflows
         .0
-        .map(|workflows| resolve_workflows(&root, workflows, &top.key("workflows")))
+        .map(|workflows| resolve_workflows(root, workflows, &top.key("workflows")))
         .transpose()?;
     Ok(Pipeline {
         project: raw.project.0.to_string(),
@@ -109,25 +101,14 @@ fn resolve_service(
         outputs: all(raw.outputs.0, &at.key("outputs"), made)?,
         env: plain(raw.env.0),
         junit,
-        image: raw
-            .image
-            .0
-            .map(|image| resolve_image(root, &path, image, &at.key("image")))
-            .transpose()?,
-        chart: raw
-            .chart
-            .0
-            .map(|Checked(path)| root.folder_with(&chart, &path, "Chart.yaml"))
-            .transpose()?,
+        image: raw.image.0.map(|image| resolve_image(root, &path, image, &at.key("image"))).transpose()?,
+        chart: raw.chart.0.map(|Checked(path)| root.folder_with(&chart, &path, "Chart.yaml")).transpose()?,
         path,
     })
 }
 
 fn written(commands: List<Command>) -> Commands {
-    Commands {
-        argv: commands.0.into_iter().map(argv).collect(),
-        junit: None,
-    }
+    Commands { argv: commands.0.into_iter().map(argv).collect(), junit: None }
 }
 
 fn argv(Command(argv): Command) -> Argv {
@@ -148,15 +129,11 @@ fn resolve_image(root: &Root, service: &str, raw: raw::Image, at: &Trail<'_>) ->
     Ok(Image {
         dockerfile,
         context: root.folder(&at.key("context"), &context)?,
-        platforms: raw.platforms.0.map_or_else(
-            || vec!["linux/amd64".to_owned()],
-            |list| list.0.into_iter().map(checked).collect(),
-        ),
-        embedded: raw
-            .embedded
+        platforms: raw
+            .platforms
             .0
-            .map(|raw| resolve_embedded(root, raw, &embedded))
-            .transpose()?,
+            .map_or_else(|| vec!["linux/amd64".to_owned()], |list| list.0.into_iter().map(checked).collect()),
+        embedded: raw.embedded.0.map(|raw| resolve_embedded(root, raw, &embedded)).transpose()?,
     })
 }
 
@@ -167,10 +144,7 @@ fn resolve_embedded(root: &Root, raw: raw::Embedded, at: &Trail<'_>) -> Result<E
         let file = root.made(&files_at.key(&source), &file)?;
         files.insert(source, file);
     }
-    Ok(Embedded {
-        build: argv(raw.build),
-        files,
-    })
+    Ok(Embedded { build: argv(raw.build), files })
 }
 
 fn resolve_environments(
@@ -196,10 +170,8 @@ fn resolve_environments(
             promoted_from: raw.promoted_from.0.map(|Checked(name)| name.to_string()),
         })
     })?;
-    let environments = environments
-        .into_iter()
-        .map(|(name, environment)| (name.to_string(), environment))
-        .collect();
+    let environments =
+        environments.into_iter().map(|(name, environment)| (name.to_string(), environment)).collect();
     promotions_end(&environments, at)?;
     Ok(environments)
 }
@@ -208,20 +180,17 @@ fn resolve_environments(
 fn promotions_end(environments: &BTreeMap<String, Environment>, at: &Trail<'_>) -> Result<(), Problem> {
     for name in environments.keys() {
         let mut way = vec![name.as_str()];
-        while let Some(from) = way
-            .last()
-            .and_then(|name| environments.get(*name))
-            .and_then(|e| e.promoted_from.as_deref())
+        while let Some(from) =
+            way.last().and_then(|name| environments.get(*name)).and_then(|e| e.promoted_from.as_deref())
         {
             let last = way[way.len() - 1];
             let environment = at.key(last);
             let here = environment.key("promoted_from");
             if !environments.contains_key(from) {
                 let names: Vec<&str> = environments.keys().map(String::as_str).collect();
-                return Err(here.wrong(
-                    format!("there is no environment `{from}`"),
-                    did_you_mean(from, &names),
-                ));
+                return Err(
+                    here.wrong(format!("there is no environment `{from}`"), did_you_mean(from, &names))
+                );
             }
             let seen = way.iter().position(|name| *name == from);
             way.push(from);
@@ -246,9 +215,7 @@ fn resolve_terraform(root: &Root, raw: raw::Terraform, at: &Trail<'_>) -> Result
             .0
             .map(|Checked(module)| root.folder_with(&stand_in, &module, "go.mod"))
             .transpose()?,
-        var_files: all(raw.var_files.0, &at.key("var_files"), |file, at| {
-            root.file_in(at, &path, &file)
-        })?,
+        var_files: all(raw.var_files.0, &at.key("var_files"), |file, at| root.file_in(at, &path, &file))?,
         path,
     })
 }
@@ -257,9 +224,7 @@ fn resolve_ansible(root: &Root, raw: raw::Ansible, at: &Trail<'_>) -> Result<Ans
     let path = root.folder(&at.key("path"), &raw.path.0)?;
     let inventory = at.key("inventory");
     Ok(Ansible {
-        playbooks: all(Some(raw.playbooks), &at.key("playbooks"), |file, at| {
-            root.file_in(at, &path, &file)
-        })?,
+        playbooks: all(Some(raw.playbooks), &at.key("playbooks"), |file, at| root.file_in(at, &path, &file))?,
         inventory: raw
             .inventory
             .0
@@ -271,18 +236,12 @@ fn resolve_ansible(root: &Root, raw: raw::Ansible, at: &Trail<'_>) -> Result<Ans
 
 fn resolve_workflows(root: &Root, raw: raw::Workflows, at: &Trail<'_>) -> Result<Workflows, Problem> {
     let path = root.folder(&at.key("path"), &raw.path.0)?;
-    Ok(Workflows {
-        path,
-        generated: raw.generated.0.is_some_and(|flag| flag.0),
-    })
+    Ok(Workflows { path, generated: raw.generated.0.is_some_and(|flag| flag.0) })
 }
 
 fn resolve_limits(raw: raw::Limits, today: Date, at: &Trail<'_>) -> Result<Limits, Problem> {
     let vulnerabilities = raw.vulnerabilities.0.unwrap_or_default();
-    let mut timeouts = Timeouts {
-        default: DEFAULT_DEADLINE,
-        stages: BTreeMap::new(),
-    };
+    let mut timeouts = Timeouts { default: DEFAULT_DEADLINE, stages: BTreeMap::new() };
     for (Word(timed), Checked(deadline)) in raw.timeouts.0.map(|entries| entries.0).unwrap_or_default() {
         match timed {
             Timed::Default => timeouts.default = deadline,
@@ -293,14 +252,7 @@ fn resolve_limits(raw: raw::Limits, today: Date, at: &Trail<'_>) -> Result<Limit
     }
     let mut waivers = Vec::new();
     let list = at.key("waivers");
-    for (index, waiver) in raw
-        .waivers
-        .0
-        .map(|list| list.0)
-        .unwrap_or_default()
-        .into_iter()
-        .enumerate()
-    {
+    for (index, waiver) in raw.waivers.0.map(|list| list.0).unwrap_or_default().into_iter().enumerate() {
         waivers.push(resolve_waiver(waiver, today, &list.index(index))?);
     }
     Ok(Limits {
@@ -314,11 +266,7 @@ fn resolve_limits(raw: raw::Limits, today: Date, at: &Trail<'_>) -> Result<Limit
         waivers,
         timeouts,
         terraform: TerraformLimits {
-            max_destroy: raw
-                .terraform
-                .0
-                .and_then(|limits| limits.max_destroy.0)
-                .map_or(0, |count| count.0),
+            max_destroy: raw.terraform.0.and_then(|limits| limits.max_destroy.0).map_or(0, |count| count.0),
         },
     })
 }
@@ -332,12 +280,7 @@ fn resolve_waiver(raw: raw::Waiver, today: Date, at: &Trail<'_>) -> Result<Waive
             format!("mend the finding, or ask {} for a later day", raw.owner.0),
         ));
     }
-    Ok(Waiver {
-        id,
-        owner: raw.owner.0,
-        expires,
-        reason: raw.reason.0,
-    })
+    Ok(Waiver { id, owner: raw.owner.0, expires, reason: raw.reason.0 })
 }
 
 fn checked<R: Rule>(text: Checked<R>) -> R::Value {
@@ -345,8 +288,7 @@ fn checked<R: Rule>(text: Checked<R>) -> R::Value {
 }
 
 fn plain<R: Rule>(list: Option<List<Checked<R>>>) -> Vec<R::Value> {
-    list.map(|list| list.0.into_iter().map(checked).collect())
-        .unwrap_or_default()
+    list.map(|list| list.0.into_iter().map(checked).collect()).unwrap_or_default()
 }
 
 /// Resolves each item of a list at its own place.
@@ -356,11 +298,7 @@ fn all<R: Rule, T, const MIN: usize>(
     resolve: impl Fn(R::Value, &Trail<'_>) -> Result<T, Problem>,
 ) -> Result<Vec<T>, Problem> {
     let items = list.map(|list| list.0).unwrap_or_default();
-    items
-        .into_iter()
-        .enumerate()
-        .map(|(index, Checked(item))| resolve(item, &at.index(index)))
-        .collect()
+    items.into_iter().enumerate().map(|(index, Checked(item))| resolve(item, &at.index(index))).collect()
 }
 
 /// Resolves each entry of a mapping at its own place.

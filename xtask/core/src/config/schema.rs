@@ -11,6 +11,7 @@ use super::value::{Command, Count, Entries, Flag, List, Opt, Version};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 macro_rules! inline {
@@ -218,10 +219,8 @@ fn replacements() -> Vec<Value> {
 
 /// Every document that is one step away from this one: a value replaced, a field removed, added or renamed. Each with the step.
 fn neighbours(document: &Value) -> Vec<(String, Value)> {
-    let mut all: Vec<(String, Value)> = replacements()
-        .into_iter()
-        .map(|value| (format!(" = {value}"), value))
-        .collect();
+    let mut all: Vec<(String, Value)> =
+        replacements().into_iter().map(|value| (format!(" = {value}"), value)).collect();
     match document {
         Value::Object(fields) => {
             for (name, value) in fields {
@@ -263,10 +262,7 @@ fn the_schema_that_is_checked_in_is_the_one_that_the_types_give() {
         std::fs::write(checked_in(), &text).unwrap();
     }
     let there = std::fs::read_to_string(checked_in()).unwrap_or_default();
-    assert!(
-        there == text,
-        "pipeline.schema.json is stale: UPDATE_SCHEMA=1 cargo test -p xtask-core schema"
-    );
+    assert!(there == text, "pipeline.schema.json is stale: UPDATE_SCHEMA=1 cargo test -p xtask-core schema");
 }
 
 #[test]
@@ -274,10 +270,7 @@ fn schema_and_parser_agree_on_a_document_with_everything_and_on_each_of_its_neig
     let judge = Judge::new();
     let document = everything();
     assert!(judge.accepts(&document));
-    assert_eq!(
-        parse(&document.to_string()).err().map(|error| error.to_string()),
-        None
-    );
+    assert_eq!(parse(&document.to_string()).err().map(|error| error.to_string()), None);
     let (mut accepted, mut refused, mut disagreements) = (0, 0, Vec::new());
     for (step, neighbour) in neighbours(&document) {
         // YAML wants this character escaped, JSON does not.
@@ -292,10 +285,7 @@ fn schema_and_parser_agree_on_a_document_with_everything_and_on_each_of_its_neig
     }
     assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
     // Both happen often enough for the comparison to mean something.
-    assert!(
-        accepted > 300 && refused > 2000,
-        "{accepted} accepted, {refused} refused"
-    );
+    assert!(accepted > 300 && refused > 2000, "{accepted} accepted, {refused} refused");
 }
 
 #[test]
@@ -313,73 +303,72 @@ fn what_only_the_disk_the_calendar_or_another_field_can_tell_is_left_to_the_pars
 
 #[test]
 fn every_field_has_an_example_and_every_example_is_right() {
-    let judge = Judge::new();
-    let mut fields = Vec::new();
-    collect(&everything(), String::new(), &mut fields);
-    let mut names: Vec<&str> = EXAMPLES.iter().map(|(pattern, _)| *pattern).collect();
-    fields.sort_unstable();
-    names.sort_unstable();
-    assert_eq!(fields, names);
+    let (schema, document, judge) = (generated(), everything(), Judge::new());
+    let mut fields = BTreeSet::new();
+    fields_of_schema(&schema, &schema, "", &mut fields);
+    let mut used = BTreeSet::new();
+    fields_of_document(&document, "", &fields, &mut used);
+    assert_eq!(used, fields, "the document with everything");
+    assert_eq!(EXAMPLES.iter().map(|(pattern, _)| (*pattern).to_owned()).collect::<BTreeSet<_>>(), fields);
     for (pattern, example) in EXAMPLES {
         let line: Value = serde_yaml::from_str(example).unwrap();
         let (key, value) = line.as_object().unwrap().iter().next().unwrap();
-        let mut document = everything();
-        let last = pattern.rsplit('.').next().unwrap();
+        let (way, last) = pattern.rsplit_once('.').unwrap_or(("", pattern));
         assert!(last == "*" || last == key, "{pattern}: {example}");
-        put(&mut document, pattern, key, value.clone());
-        assert!(judge.accepts(&document), "{pattern}: {example}");
+        let mut changed = document.clone();
+        put(&mut changed, way, key, value.clone());
+        assert!(judge.accepts(&changed), "{pattern}: {example}");
     }
 }
 
-/// The patterns of all fields below a value: names that a team chooses are `*`.
-fn collect(value: &Value, prefix: String, fields: &mut Vec<String>) {
-    let chosen = [
-        "services",
-        "environments",
-        "services.*.image.embedded.files",
-        "limits.timeouts",
-    ]
-    .contains(&prefix.as_str());
-    match value {
-        Value::Object(entries) => {
-            for (name, value) in entries {
-                let name = if chosen { "*" } else { name };
-                let path = if prefix.is_empty() {
-                    name.to_owned()
-                } else {
-                    format!("{prefix}.{name}")
-                };
-                if fields.last() != Some(&path) {
-                    fields.push(path.clone());
-                }
-                collect(value, path, fields);
-            }
-        }
-        Value::Array(items) => items
-            .iter()
-            .for_each(|item| collect(item, prefix.clone(), fields)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+fn below(prefix: &str, name: &str) -> String {
+    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
+}
+
+/// The patterns of all fields that a schema knows; names that a team chooses are `*`.
+fn fields_of_schema(root: &Value, schema: &Value, prefix: &str, fields: &mut BTreeSet<String>) {
+    if let Some(name) = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix("#/$defs/")) {
+        fields_of_schema(root, &root["$defs"][name], prefix, fields);
+    }
+    if let Some(items) = schema.get("items") {
+        fields_of_schema(root, items, prefix, fields);
+    }
+    let chosen =
+        schema["additionalProperties"].as_object().map(|_| ("*".to_owned(), &schema["additionalProperties"]));
+    let named =
+        schema["properties"].as_object().into_iter().flatten().map(|(name, field)| (name.clone(), field));
+    for (name, field) in named.chain(chosen) {
+        let path = below(prefix, &name);
+        fields_of_schema(root, field, &path, fields);
+        fields.insert(path);
     }
 }
 
-/// Puts a field in its place in the document; `*` leads into the first entry, and lists are walked through.
-fn put(document: &mut Value, pattern: &str, key: &str, value: Value) {
+/// The patterns of all fields that a document has.
+fn fields_of_document(value: &Value, prefix: &str, known: &BTreeSet<String>, fields: &mut BTreeSet<String>) {
+    let any = below(prefix, "*");
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let path = if known.contains(&any) { any.clone() } else { below(prefix, name) };
+        fields_of_document(value, &path, known, fields);
+        fields.insert(path);
+    }
+    for item in value.as_array().into_iter().flatten() {
+        fields_of_document(item, prefix, known, fields);
+    }
+}
+
+/// Puts a field into the mapping that a pattern leads to; `*` leads into the first entry, and into a list's first item.
+fn put(document: &mut Value, way: &str, key: &str, value: Value) {
     let mut at = document;
-    let (way, _) = pattern.rsplit_once('.').unwrap_or(("", pattern));
     for name in way.split('.').filter(|name| !name.is_empty()) {
-        at = match at {
-            Value::Array(items) => &mut items[0],
-            other => other,
-        };
-        let fields = at.as_object_mut().unwrap();
         at = if name == "*" {
-            fields.values_mut().next().unwrap()
+            at.as_object_mut().unwrap().values_mut().next().unwrap()
         } else {
-            &mut fields[name]
+            &mut at[name]
         };
-    }
-    if let Value::Array(items) = at {
-        at = &mut items[0];
+        if at.is_array() {
+            at = &mut at[0];
+        }
     }
     at[key] = value;
 }

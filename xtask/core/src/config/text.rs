@@ -33,9 +33,7 @@ impl<'de, R: Rule> Deserialize<'de> for Checked<R> {
         let text = String::deserialize(deserializer)?;
         let wrong = || Complaint::new(format!("`{text}` is not {}", R::NAME), R::RIGHT);
         // Cloned because the text is needed for the sentence if it is wrong.
-        R::parse(text.clone())
-            .map(Checked)
-            .ok_or_else(|| D::Error::custom(wrong()))
+        R::parse(text.clone()).map(Checked).ok_or_else(|| D::Error::custom(wrong()))
     }
 }
 
@@ -108,12 +106,10 @@ impl Rule for Registry {
     #[cfg(test)]
     const PATTERN: &'static str = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9][a-z0-9._-]*)*$";
     fn parse(text: String) -> Option<String> {
-        let (authority, path) = text
-            .split_once('/')
-            .map_or((text.as_str(), None), |(host, rest)| (host, Some(rest)));
-        let (host, port) = authority
-            .split_once(':')
-            .map_or((authority, None), |(host, port)| (host, Some(port)));
+        let (authority, path) =
+            text.split_once('/').map_or((text.as_str(), None), |(host, rest)| (host, Some(rest)));
+        let (host, port) =
+            authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
         let small = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         let host_ok = host.starts_with(small)
             && host.ends_with(small)
@@ -228,15 +224,8 @@ pub(super) struct Word<T>(pub(super) T);
 impl<'de, T: Vocabulary> Deserialize<'de> for Word<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let word = String::deserialize(deserializer)?;
-        let wrong = || {
-            Complaint::new(
-                format!("`{word}` is not {}", T::NAME),
-                did_you_mean(&word, T::WORDS),
-            )
-        };
-        T::meaning(&word)
-            .map(Word)
-            .ok_or_else(|| D::Error::custom(wrong()))
+        let wrong = || Complaint::new(format!("`{word}` is not {}", T::NAME), did_you_mean(&word, T::WORDS));
+        T::meaning(&word).map(Word).ok_or_else(|| D::Error::custom(wrong()))
     }
 }
 
@@ -291,10 +280,6 @@ impl Vocabulary for Timed {
         words
     };
     fn meaning(word: &str) -> Option<Self> {
-        if word == "default" {
-            Some(Timed::Default)
-        } else {
-            word.parse().ok().map(Timed::Stage)
-        }
+        if word == "default" { Some(Timed::Default) } else { word.parse().ok().map(Timed::Stage) }
     }
 }

@@ -27,25 +27,16 @@ pub(super) struct Problem {
 
 impl<'a> Trail<'a> {
     /// The file as a whole.
-    pub(super) const TOP: Trail<'static> = Trail {
-        parent: None,
-        here: Here::Top,
-    };
+    pub(super) const TOP: Trail<'static> = Trail { parent: None, here: Here::Top };
 
     /// One of its fields.
     pub(super) fn key(&'a self, key: &'a str) -> Trail<'a> {
-        Trail {
-            parent: Some(self),
-            here: Here::Key(key),
-        }
+        Trail { parent: Some(self), here: Here::Key(key) }
     }
 
     /// One of its items.
     pub(super) fn index(&'a self, index: usize) -> Trail<'a> {
-        Trail {
-            parent: Some(self),
-            here: Here::Index(index),
-        }
+        Trail { parent: Some(self), here: Here::Index(index) }
     }
 
     /// What is here is wrong.
@@ -61,10 +52,7 @@ impl<'a> Trail<'a> {
             at = trail.parent;
         }
         path.0.reverse();
-        Problem {
-            path,
-            complaint: Complaint::new(what, help),
-        }
+        Problem { path, complaint: Complaint::new(what, help) }
     }
 }
 
@@ -77,10 +65,7 @@ mod tests {
         let (services, hello) = (Trail::TOP.key("services"), "hello");
         let hello = services.key(hello);
         let inputs = hello.key("inputs");
-        assert_eq!(
-            inputs.index(2).wrong("a", "b").path.to_string(),
-            "services.hello.inputs[2]"
-        );
+        assert_eq!(inputs.index(2).wrong("a", "b").path.to_string(), "services.hello.inputs[2]");
         assert_eq!(Trail::TOP.wrong("a", "b").path, Path::default());
     }
 }

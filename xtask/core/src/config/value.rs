@@ -83,11 +83,7 @@ impl<'de, K: Deserialize<'de>, V: Deserialize<'de>, const MIN: usize> Deserializ
                 while let Some((key, Given(value))) = map.next_entry()? {
                     entries.push((key, value));
                 }
-                if entries.len() < MIN {
-                    Err(A::Error::custom(NOTHING))
-                } else {
-                    Ok(Entries(entries))
-                }
+                if entries.len() < MIN { Err(A::Error::custom(NOTHING)) } else { Ok(Entries(entries)) }
             }
         }
 
@@ -114,11 +110,7 @@ impl<'de, T: Deserialize<'de>, const MIN: usize> Deserialize<'de> for List<T, MI
                 while let Some(item) = items.next_element()? {
                     list.push(item);
                 }
-                if list.len() < MIN {
-                    Err(A::Error::custom(NOTHING))
-                } else {
-                    Ok(List(list))
-                }
+                if list.len() < MIN { Err(A::Error::custom(NOTHING)) } else { Ok(List(list)) }
             }
         }
 
@@ -214,9 +206,7 @@ impl<'de> Deserialize<'de> for Count {
                 format!("write a number from 0 to {}", u32::MAX),
             )
         };
-        u32::try_from(number)
-            .map(Count)
-            .map_err(|_| D::Error::custom(outside()))
+        u32::try_from(number).map(Count).map_err(|_| D::Error::custom(outside()))
     }
 }
 

@@ -18,10 +18,7 @@ impl Repository {
     pub fn with(document: impl AsRef<[u8]>) -> Repository {
         let folder = tempfile::tempdir().unwrap();
         let base = fs::canonicalize(folder.path()).unwrap();
-        let repository = Repository {
-            _folder: folder,
-            root: base.join("repository"),
-        };
+        let repository = Repository { _folder: folder, root: base.join("repository") };
         for file in [
             "app/Cargo.toml",
             "app/Dockerfile",
