@@ -5,7 +5,7 @@ use super::error::ProcessError;
 use super::guard::kill_orphans_of;
 use super::wire::{Frames, Reply, Request, Spawn, TaskId};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -14,10 +14,11 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 
 /// The most descriptors that one request carries: the three standard streams.
@@ -41,22 +42,16 @@ enum Outgoing {
     Close,
 }
 
-/// Who waits for the replies about which task; none once the guard is gone.
+/// Who waits for the reply about which task; none once the guard is gone.
 #[derive(Debug)]
-struct Routes(Mutex<Option<HashMap<TaskId, Route>>>);
-
-#[derive(Debug)]
-struct Route {
-    replies: UnboundedSender<Reply>,
-    group: Option<Pid>,
-}
+struct Routes(Mutex<Option<HashMap<TaskId, Sender<Reply>>>>);
 
 /// A started task as its owner sees it. Dropped before the task has ended, it stops the task.
 #[derive(Debug)]
 pub(super) struct Task<'l> {
     link: &'l Link,
     id: TaskId,
-    replies: UnboundedReceiver<Reply>,
+    reply: Receiver<Reply>,
     over: bool,
 }
 
@@ -107,8 +102,8 @@ impl Link {
             };
             return Err(ProcessError::TooLong { program });
         };
-        let (replies, receiver) = unbounded_channel();
-        if !self.routes.add(id, replies)
+        let (waiting, reply) = oneshot::channel();
+        if !self.routes.add(id, waiting)
             || self
                 .outgoing
                 .send(Outgoing::Frame { bytes, descriptors })
@@ -119,7 +114,7 @@ impl Link {
         Ok(Task {
             link: self,
             id,
-            replies: receiver,
+            reply,
             over: false,
         })
     }
@@ -144,10 +139,10 @@ pub(super) fn gone() -> ProcessError {
 }
 
 impl Task<'_> {
-    /// The next reply about this task; none if the guard is gone. Safe to drop half-way.
+    /// What became of it; none if the guard is gone. May be dropped half-way, but not be called again after it has returned.
     pub(super) async fn reply(&mut self) -> Option<Reply> {
-        let reply = self.replies.recv().await;
-        self.over |= !matches!(reply, Some(Reply::Spawned { .. }));
+        let reply = (&mut self.reply).await.ok();
+        self.over = true;
         reply
     }
 
@@ -173,42 +168,28 @@ impl Drop for Task<'_> {
 
 impl Routes {
     /// False if the guard is gone.
-    fn add(&self, id: TaskId, replies: UnboundedSender<Reply>) -> bool {
-        let mut routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match routes.as_mut() {
-            Some(routes) => {
-                routes.insert(id, Route { replies, group: None });
-                true
-            }
-            None => false,
-        }
+    fn add(&self, id: TaskId, waiting: Sender<Reply>) -> bool {
+        self.lock()
+            .as_mut()
+            .map(|routes| routes.insert(id, waiting))
+            .is_some()
     }
 
     fn deliver(&self, reply: Reply) {
-        let mut routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(routes) = routes.as_mut() else { return };
-        // Whoever waited may have given up.
-        match reply {
-            Reply::Spawned { id, group } => {
-                if let Some(route) = routes.get_mut(&id) {
-                    route.group = Pid::from_raw(group);
-                    let _ = route.replies.send(reply);
-                }
-            }
-            Reply::Refused { id, .. } | Reply::Exited { id, .. } => {
-                if let Some(route) = routes.remove(&id) {
-                    let _ = route.replies.send(reply);
-                }
-            }
+        let (Reply::Refused { id, .. } | Reply::Exited { id, .. }) = reply;
+        if let Some(waiting) = self.lock().as_mut().and_then(|routes| routes.remove(&id)) {
+            // Whoever waited may have given up.
+            let _ = waiting.send(reply);
         }
     }
 
-    /// The guard is gone: nobody will hear from it again, and what it guarded must go too, as far as it can be found.
+    /// Nobody will hear from the guard again.
     fn close(&self) {
-        let routes = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        for group in routes.into_iter().flatten().filter_map(|(_, route)| route.group) {
-            let _ = rustix::process::kill_process_group(group, Signal::KILL);
-        }
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<HashMap<TaskId, Sender<Reply>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -279,7 +260,8 @@ async fn read(stream: Arc<UnixStream>, routes: Arc<Routes>, mut guard: Child) {
             }
         }
     }
-    // It closed its end by ending, so this does not wait; it only takes the dead process off the table.
+    // It closed its end by ending, so this does not wait; it only takes the dead process off the table. A guard that did not end
+    // by itself may have left something behind.
     let _ = guard.kill();
     if !guard.wait().is_ok_and(|status| status.success()) {
         kill_orphans_of(Pid::from_child(&guard));

@@ -21,6 +21,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 /// So much is read at once; half of what a pipe holds.
 const BLOCK: usize = 32 << 10;
+/// More than both pipes of a child can hold; it only ends the reading of one that somebody keeps filling.
+const FULL_PIPES: usize = 1 << 20;
 /// No grace is longer than this.
 const LONGEST_GRACE: Duration = Duration::from_secs(3600);
 /// The guard needs less to report a child that it has killed; a child that cannot be killed is not waited for.
@@ -135,11 +137,13 @@ impl Supervisor {
                     Seen::Output(stream, bytes) => output.take(stream, bytes, &mut on_line).err().map(Stop::Log),
                     Seen::Refused(errno) => return Err(ProcessError::refused(&program, errno)),
                     Seen::Over => break,
-                    Seen::GuardGone if stopped.is_some() => break,
-                    Seen::GuardGone => match timeout(SAME_CTRL_C, raised.as_mut()).await {
-                        Ok(()) => Some(Stop::Cancelled),
-                        Err(_) => return Err(gone()),
-                    },
+                    Seen::GuardGone => {
+                        if stopped.is_none() {
+                            timeout(SAME_CTRL_C, raised.as_mut()).await.map_err(|_| gone())?;
+                            stopped = Some(Stop::Cancelled);
+                        }
+                        break;
+                    }
                 },
                 () = raised.as_mut(), if stopped.is_none() => Some(Stop::Cancelled),
                 () = overdue.as_mut(), if stopped.is_none() => Some(Stop::TimedOut),
@@ -229,6 +233,8 @@ struct Child<'l> {
     status: Option<Status>,
     /// When to stop waiting for what should have come by now.
     patience: Option<Instant>,
+    /// The waiting is over: so much is still read of what is already there.
+    rest: Option<usize>,
     buffer: Vec<u8>,
 }
 
@@ -280,6 +286,7 @@ impl<'l> Child<'l> {
             stderr: Some(stderr),
             status: None,
             patience: None,
+            rest: None,
             buffer: vec![0; BLOCK],
         })
     }
@@ -297,6 +304,18 @@ impl<'l> Child<'l> {
             if self.status.is_some() && self.stdout.is_none() && self.stderr.is_none() {
                 return Seen::Over;
             }
+            if let Some(rest) = self.rest {
+                // A busy run may be late with what was printed in time.
+                let (stream, count) = match read(&mut self.stdout, &mut self.buffer) {
+                    0 => (Stream::Stderr, read(&mut self.stderr, &mut self.buffer)),
+                    count => (Stream::Stdout, count),
+                };
+                self.rest = rest.checked_sub(count);
+                return match self.rest {
+                    Some(_) if count > 0 => Seen::Output(stream, &self.buffer[..count]),
+                    Some(_) | None => Seen::Over,
+                };
+            }
             tokio::select! {
                 () = readable(self.stdout.as_ref()) => match read(&mut self.stdout, &mut self.buffer) {
                     0 => {}
@@ -307,7 +326,6 @@ impl<'l> Child<'l> {
                     count => return Seen::Output(Stream::Stderr, &self.buffer[..count]),
                 },
                 reply = self.task.reply(), if self.status.is_none() => match reply {
-                    Some(Reply::Spawned { .. }) => {}
                     Some(Reply::Refused { errno, .. }) => return Seen::Refused(errno),
                     Some(Reply::Exited { status, .. }) => {
                         self.status = Some(status);
@@ -315,7 +333,7 @@ impl<'l> Child<'l> {
                     }
                     None => return Seen::GuardGone,
                 },
-                () = at(self.patience) => return Seen::Over,
+                () = at(self.patience) => self.rest = Some(FULL_PIPES),
             }
         }
     }

@@ -35,11 +35,9 @@ pub(super) struct Spawn {
     pub(super) stop: StopPolicy,
 }
 
-/// What the guard answers.
+/// What the guard answers, once for each task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reply {
-    /// The task runs; this is the number of its process group.
-    Spawned { id: TaskId, group: i32 },
     /// The system refused.
     Refused { id: TaskId, errno: i32 },
     /// The task's first process ended, and nothing that it left behind runs any more.
@@ -138,16 +136,15 @@ impl Reply {
     /// The frame with its length.
     pub(super) fn frame(self) -> Vec<u8> {
         let (kind, id, value) = match self {
-            Reply::Spawned { id, group } => (0, id, group),
-            Reply::Refused { id, errno } => (1, id, errno),
+            Reply::Refused { id, errno } => (0, id, errno),
             Reply::Exited {
                 id,
                 status: Status::Code(code),
-            } => (2, id, code),
+            } => (1, id, code),
             Reply::Exited {
                 id,
                 status: Status::Signal(signal),
-            } => (3, id, signal),
+            } => (2, id, signal),
         };
         let mut out = Writer::default();
         out.u8(kind);
@@ -162,13 +159,12 @@ impl Reply {
         let (kind, id, value) = (input.u8()?, input.u64()?, input.i32()?);
         input.end()?;
         match kind {
-            0 => Ok(Reply::Spawned { id, group: value }),
-            1 => Ok(Reply::Refused { id, errno: value }),
-            2 => Ok(Reply::Exited {
+            0 => Ok(Reply::Refused { id, errno: value }),
+            1 => Ok(Reply::Exited {
                 id,
                 status: Status::Code(value),
             }),
-            3 => Ok(Reply::Exited {
+            2 => Ok(Reply::Exited {
                 id,
                 status: Status::Signal(value),
             }),
@@ -298,9 +294,8 @@ mod tests {
         })
     }
 
-    fn replies() -> [Reply; 4] {
+    fn replies() -> [Reply; 3] {
         [
-            Reply::Spawned { id: 1, group: 77 },
             Reply::Refused {
                 id: u64::MAX,
                 errno: 2,

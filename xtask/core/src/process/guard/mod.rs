@@ -127,8 +127,11 @@ impl Guard {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let heard = !descriptors[1].revents().is_empty();
-        while matches!((&self.deaths).read(&mut [0; 64]), Ok(1..)) {}
+        let [died, heard] = descriptors.map(|descriptor| !descriptor.revents().is_empty());
+        if died {
+            // How many is of no interest, and what stays in there only makes the next wait short.
+            let _ = (&self.deaths).read(&mut [0; 64]);
+        }
         if heard {
             self.socket.receive()?;
             while let Some(request) = self.socket.next_request()? {
@@ -156,9 +159,8 @@ impl Guard {
                 let streams = self.socket.take_streams(spawn.stdin)?;
                 match Task::start(spawn, streams) {
                     Ok(task) => {
-                        let group = task.group().as_raw_nonzero().get();
                         self.tasks.insert(id, task);
-                        self.socket.reply(Reply::Spawned { id, group })
+                        Ok(())
                     }
                     Err(errno) => self.socket.reply(Reply::Refused { id, errno }),
                 }
