@@ -303,7 +303,7 @@ pub(crate) fn everything() -> RunReport {
     };
     let test = StageRecord {
         cached: true,
-        key: Some("0123456789abcdef0123456789abcdef".into()),
+        key: Some("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".into()),
         duration_ms: 95_000,
         facts: json!({ "tests": 12 }),
         tools: vec![tool("cargo", "1.95.0")],
