@@ -82,10 +82,7 @@ impl Provisioner {
             return Ok(data);
         }
         let setup = &self.0;
-        let unavailable = |tried| Unavailable {
-            name: name.to_owned(),
-            tried,
-        };
+        let unavailable = |tried| Unavailable { name: name.to_owned(), tried };
         let known = setup.lock.database(name);
         let Some((database, pin)) =
             known.and_then(|known| Some((known, setup.lock.tool(known.tool.as_str())?)))
@@ -95,12 +92,7 @@ impl Provisioner {
         };
         let (to, from) = mpsc::unbounded_channel();
         let steps = Progress::new(name, "", to);
-        let work = Work {
-            setup,
-            pin,
-            cancel,
-            progress: &steps,
-        };
+        let work = Work { setup, pin, cancel, progress: &steps };
         let tried = match shown(work.refresh(database, recipe, tool), from, progress).await {
             Ok(data) => return Ok(data),
             Err(tried) => tried,
@@ -112,19 +104,14 @@ impl Provisioner {
         };
         let hours = age(&old).as_secs() / 3600;
         let why: Vec<String> = tried.iter().map(ToString::to_string).collect();
-        old.notes.push(format!(
-            "{name} is {hours} h old and could not be refreshed: {}",
-            why.join("; ")
-        ));
+        old.notes.push(format!("{name} is {hours} h old and could not be refreshed: {}", why.join("; ")));
         Ok(old)
     }
 }
 
 fn age(data: &Data) -> Duration {
     // Data from the future, by a clock that was set back, is as old as can be.
-    SystemTime::now()
-        .duration_since(data.fetched)
-        .unwrap_or(Duration::MAX)
+    SystemTime::now().duration_since(data.fetched).unwrap_or(Duration::MAX)
 }
 
 /// What is there, of whatever age, if it is whole.
@@ -144,11 +131,7 @@ fn current(home: &Home, database: &Database, recipe: &Recipe) -> Option<Data> {
 /// The first of the files that must be there and is not, or is empty.
 fn missing(folder: &Path, recipe: &Recipe) -> Option<&'static str> {
     let there = |path: &Path| fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() > 0);
-    recipe
-        .produces
-        .iter()
-        .copied()
-        .find(|file| !there(&folder.join(file)))
+    recipe.produces.iter().copied().find(|file| !there(&folder.join(file)))
 }
 
 impl Work<'_> {
@@ -202,21 +185,14 @@ impl Work<'_> {
         let ran = self.run(Phase::Fetching, &tool.path, &args, base, &[]).await;
         let whole = ran.and_then(|_| match missing(&folder, recipe) {
             None => Ok(()),
-            Some(file) => Err(Failure::failed(format!(
-                "`{}` ended well but left no {file}",
-                tool.name
-            ))),
+            Some(file) => Err(Failure::failed(format!("`{}` ended well but left no {file}", tool.name))),
         });
         if let Err(failure) = whole {
             // What stays, like what a killed run left, is swept by the next success.
             let _ = files::remove(&folder);
             return Err(failure);
         }
-        let current = Current {
-            folder: fetched.to_string(),
-            source: repository.to_owned(),
-            fetched,
-        };
+        let current = Current { folder: fetched.to_string(), source: repository.to_owned(), fetched };
         let bytes =
             serde_json::to_vec_pretty(&current).map_err(|error| Failure::failed(error.to_string()))?;
         let file = base.join("current.json");

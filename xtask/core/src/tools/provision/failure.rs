@@ -57,31 +57,19 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn unsuitable(why: impl Into<String>) -> Failure {
-        Failure {
-            reason: Reason::Unsuitable,
-            why: why.into(),
-        }
+        Failure { reason: Reason::Unsuitable, why: why.into() }
     }
 
     pub(super) fn failed(why: impl Into<String>) -> Failure {
-        Failure {
-            reason: Reason::Failed,
-            why: why.into(),
-        }
+        Failure { reason: Reason::Failed, why: why.into() }
     }
 
     pub(super) fn refused(why: impl Into<String>) -> Failure {
-        Failure {
-            reason: Reason::Refused,
-            why: why.into(),
-        }
+        Failure { reason: Reason::Refused, why: why.into() }
     }
 
     pub(super) fn cancelled() -> Failure {
-        Failure {
-            reason: Reason::Cancelled,
-            why: "stopped".to_owned(),
-        }
+        Failure { reason: Reason::Cancelled, why: "stopped".to_owned() }
     }
 
     /// For `map_err` on file operations.
@@ -91,10 +79,6 @@ impl Failure {
     }
 
     pub(super) fn of(self, source: impl Into<String>) -> Tried {
-        Tried {
-            source: source.into(),
-            reason: self.reason,
-            why: self.why,
-        }
+        Tried { source: source.into(), reason: self.reason, why: self.why }
     }
 }

@@ -58,18 +58,11 @@ pub(super) struct DeadHosts(Mutex<HashMap<String, String>>);
 
 impl DeadHosts {
     fn why(&self, host: &str) -> Option<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(host)
-            .cloned()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(host).cloned()
     }
 
     fn add(&self, host: &str, why: &str) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(host.to_owned(), why.to_owned());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), why.to_owned());
     }
 }
 
@@ -154,26 +147,15 @@ pub(super) async fn fetch(
             Came::Final | Came::Unresumable => return Err(Failure::failed(answer.why)),
             Came::NoHost | Came::Transient => {
                 // An address that does not resolve or answer now may do so in a second, but hardly later in the same run.
-                let enough = if came == Came::NoHost {
-                    patience.tries.min(2)
-                } else {
-                    patience.tries
-                };
-                let wait = answer
-                    .retry_after
-                    .unwrap_or_else(|| backoff(patience.backoff, tried));
+                let enough = if came == Came::NoHost { patience.tries.min(2) } else { patience.tries };
+                let wait = answer.retry_after.unwrap_or_else(|| backoff(patience.backoff, tried));
                 if tried >= enough || wait > patience.longest_wait {
                     if came == Came::NoHost {
                         work.setup.dead_hosts.add(url.host(), &answer.why);
                     }
-                    let asked = answer
-                        .retry_after
-                        .map(|wait| format!("; it asks to wait {} s", wait.as_secs()));
-                    let tries = if tried == 1 {
-                        "1 try".to_owned()
-                    } else {
-                        format!("{tried} tries")
-                    };
+                    let asked =
+                        answer.retry_after.map(|wait| format!("; it asks to wait {} s", wait.as_secs()));
+                    let tries = if tried == 1 { "1 try".to_owned() } else { format!("{tried} tries") };
                     return Err(Failure::failed(format!(
                         "{} ({tries}{})",
                         answer.why,
@@ -211,15 +193,7 @@ async fn transfer(work: &Work<'_>, curl: &Path, url: &Url, part: &Path) -> Resul
     let seconds = |time: Duration| time.as_secs().max(1).to_string();
     let mut args: Vec<OsString> = Vec::new();
     // First, because it must be: no ~/.curlrc, which could change anything.
-    for arg in [
-        "--disable",
-        "--silent",
-        "--show-error",
-        "--fail",
-        "--location",
-        "--max-redirs",
-        "5",
-    ] {
+    for arg in ["--disable", "--silent", "--show-error", "--fail", "--location", "--max-redirs", "5"] {
         args.push(arg.into());
     }
     for (name, value) in [
@@ -234,12 +208,7 @@ async fn transfer(work: &Work<'_>, curl: &Path, url: &Url, part: &Path) -> Resul
         args.extend([name.into(), value.into()]);
     }
     args.push("--tlsv1.2".into());
-    args.extend([
-        "--dump-header".into(),
-        headers.clone().into(),
-        "--output".into(),
-        part.into(),
-    ]);
+    args.extend(["--dump-header".into(), headers.clone().into(), "--output".into(), part.into()]);
     args.extend(["--url".into(), url.as_str().into()]);
 
     let folder = part.parent().unwrap_or(Path::new("/"));
@@ -264,66 +233,41 @@ async fn transfer(work: &Work<'_>, curl: &Path, url: &Url, part: &Path) -> Resul
         Err(failure) if failure.reason == Reason::Cancelled => return Err(failure),
         // It died or was not done in time: not a word of the server's.
         Err(failure) => {
-            return Ok((
-                Came::Transient,
-                Answer {
-                    why: failure.why,
-                    retry_after: None,
-                },
-            ));
+            return Ok((Came::Transient, Answer { why: failure.why, retry_after: None }));
         }
     };
     let why = complaint(&ran.tail);
     if ran.code == 23 {
         return Err(Failure::failed(format!("cannot write {}: {why}", part.display())));
     }
-    let status = ran
-        .stdout
-        .trim()
-        .parse::<u16>()
-        .ok()
-        .filter(|status| *status != 0);
-    let retry_after = field(&answered, "retry-after")
-        .and_then(|text| text.parse().ok())
-        .map(Duration::from_secs);
+    let status = ran.stdout.trim().parse::<u16>().ok().filter(|status| *status != 0);
+    let retry_after =
+        field(&answered, "retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs);
     Ok((judge(ran.code, status), Answer { why, retry_after }))
 }
 
 /// curl's complaint, without its own number.
 fn complaint(lines: &[String]) -> String {
-    let said = lines
-        .iter()
-        .rev()
-        .find(|line| line.starts_with("curl:"))
-        .map(String::as_str)
-        .unwrap_or("no message");
+    let said =
+        lines.iter().rev().find(|line| line.starts_with("curl:")).map(String::as_str).unwrap_or("no message");
     let said = said.trim_start_matches("curl:").trim();
-    let said = if said.starts_with('(') {
-        said.split_once(") ").map_or(said, |(_, rest)| rest)
-    } else {
-        said
-    };
+    let said =
+        if said.starts_with('(') { said.split_once(") ").map_or(said, |(_, rest)| rest) } else { said };
     said.to_owned()
 }
 
 fn size_of(part: &Path) -> Option<u64> {
-    fs::symlink_metadata(part)
-        .ok()
-        .filter(fs::Metadata::is_file)
-        .map(|meta| meta.len())
+    fs::symlink_metadata(part).ok().filter(fs::Metadata::is_file).map(|meta| meta.len())
 }
 
 async fn digest(work: &Work<'_>, part: &Path) -> Result<Hex, Failure> {
     work.progress.phase(Phase::Checking);
     let part: PathBuf = part.to_owned();
-    work.blocking(move || files::sha256_of_file(&part).map_err(Failure::io("cannot read", &part)))
-        .await
+    work.blocking(move || files::sha256_of_file(&part).map_err(Failure::io("cannot read", &part))).await
 }
 
 fn read(headers: &Path) -> String {
-    fs::read(headers)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default()
+    fs::read(headers).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
 /// A field of the last answer in curl's dump of all answers, redirects included.
@@ -366,10 +310,7 @@ mod tests {
     #[test]
     fn the_size_is_that_of_the_whole_file_in_the_last_answer() {
         let redirect = "HTTP/1.1 302 Found\r\nContent-Length: 7\r\nLocation: x\r\n\r\n";
-        assert_eq!(
-            total(&format!("{redirect}HTTP/2 200\r\ncontent-length: 1000\r\n\r\n")),
-            Some(1000)
-        );
+        assert_eq!(total(&format!("{redirect}HTTP/2 200\r\ncontent-length: 1000\r\n\r\n")), Some(1000));
         let part =
             "HTTP/1.1 206 Partial Content\r\nContent-Length: 10\r\nContent-Range: bytes 990-999/1000\r\n\r\n";
         assert_eq!(total(&format!("{redirect}{part}")), Some(1000));
@@ -383,10 +324,7 @@ mod tests {
         for tried in 1..6 {
             let wait = backoff(first, tried);
             let middle = first * 2u32.pow(tried - 1);
-            assert!(
-                wait >= middle / 2 && wait <= middle * 3 / 2,
-                "{wait:?} after {tried}"
-            );
+            assert!(wait >= middle / 2 && wait <= middle * 3 / 2, "{wait:?} after {tried}");
         }
     }
 }

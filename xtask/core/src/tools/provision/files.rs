@@ -82,8 +82,7 @@ pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
-        path.parent()
-            .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     };
     let written = write();
     if written.is_err() {
@@ -119,11 +118,7 @@ impl Contents {
     /// which it writes whenever it likes.
     pub(super) fn of(folder: &Path, except: &str) -> io::Result<Contents> {
         let mut hasher = blake3::Hasher::new();
-        let mut contents = Contents {
-            files: 0,
-            bytes: 0,
-            blake3: String::new(),
-        };
+        let mut contents = Contents { files: 0, bytes: 0, blake3: String::new() };
         let mut open = vec![folder.to_owned()];
         while let Some(current) = open.pop() {
             let mut entries: Vec<_> = fs::read_dir(&current)?.collect::<Result<_, _>>()?;

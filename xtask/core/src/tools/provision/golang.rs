@@ -31,10 +31,7 @@ pub(super) async fn install(work: &Work<'_>, source: &GoModule, place: &Place) -
     let program = place.folder.join(work.pin.bin.as_str());
     fs::rename(&built, &program).map_err(Failure::io("cannot write", &program))?;
     files::remove(&bin).map_err(Failure::io("cannot remove", &bin))?;
-    Ok(Built {
-        program,
-        environment: None,
-    })
+    Ok(Built { program, environment: None })
 }
 
 /// `go build` inside a module of ours, whose `go.sum` vouches for everything.
@@ -54,12 +51,8 @@ pub(super) async fn build(work: &Work<'_>, source: &GoBuild, place: &Place) -> R
         args.push(format!("-tags={}", tags.join(",")).into());
     }
     args.extend(["-o".into(), program.clone().into(), source.package.clone().into()]);
-    work.run(Phase::Building, &go, &args, &module, &environment(work))
-        .await?;
-    Ok(Built {
-        program,
-        environment: None,
-    })
+    work.run(Phase::Building, &go, &args, &module, &environment(work)).await?;
+    Ok(Built { program, environment: None })
 }
 
 fn ldflags(set: &Variables) -> Option<OsString> {
@@ -88,10 +81,7 @@ fn environment(work: &Work<'_>) -> Vec<(&'static str, OsString)> {
 /// The one program that `go install` made: it is named after the package, which need not be the tool's name.
 fn only_file(bin: &Path) -> Result<PathBuf, Failure> {
     let entries = fs::read_dir(bin).map_err(Failure::io("cannot read", bin))?;
-    let mut files = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .filter(|path| path.is_file());
+    let mut files = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.is_file());
     match (files.next(), files.next()) {
         (Some(file), None) => Ok(file),
         (None, _) | (Some(_), Some(_)) => {
@@ -109,23 +99,15 @@ async fn check_sum(
     place: &Place,
 ) -> Result<(), Failure> {
     let args = ["version".into(), "-m".into(), built.into()];
-    let said = work
-        .run(Phase::Checking, go, &args, &place.folder, &environment(work))
-        .await?;
-    let pinned = (
-        source.module.as_str(),
-        source.version.as_str(),
-        source.sum.as_str(),
-    );
+    let said = work.run(Phase::Checking, go, &args, &place.folder, &environment(work)).await?;
+    let pinned = (source.module.as_str(), source.version.as_str(), source.sum.as_str());
     match main_module(&said) {
         Some(found) if found == pinned => Ok(()),
         Some((module, version, sum)) => Err(Failure::refused(format!(
             "it was built from {module} {version} {sum}, and tools.lock pins {} {} {}",
             source.module, source.version, source.sum
         ))),
-        None => Err(Failure::refused(
-            "the program does not say which module it was built from",
-        )),
+        None => Err(Failure::refused("the program does not say which module it was built from")),
     }
 }
 
@@ -134,11 +116,7 @@ fn main_module(said: &str) -> Option<(&str, &str, &str)> {
     said.lines().find_map(|line| {
         let mut words = line.split_ascii_whitespace();
         (words.next() == Some("mod")).then_some(())?;
-        Some((
-            words.next()?,
-            words.next()?,
-            words.next().unwrap_or("without a sum"),
-        ))
+        Some((words.next()?, words.next()?, words.next().unwrap_or("without a sum")))
     })
 }
 
@@ -156,15 +134,8 @@ pub(super) async fn sum_of(
     cwd: &Path,
 ) -> Result<String, Failure> {
     let go = work.need("go")?;
-    let args = [
-        "mod".into(),
-        "download".into(),
-        "-json".into(),
-        format!("{module}@{version}").into(),
-    ];
-    let said = work
-        .run(Phase::Downloading, &go, &args, cwd, &environment(work))
-        .await?;
+    let args = ["mod".into(), "download".into(), "-json".into(), format!("{module}@{version}").into()];
+    let said = work.run(Phase::Downloading, &go, &args, cwd, &environment(work)).await?;
     serde_json::from_str(&said)
         .map(|Downloaded { sum }| sum)
         .map_err(|error| Failure::failed(format!("what `go mod download` said cannot be read: {error}")))
@@ -177,14 +148,8 @@ mod tests {
     #[test]
     fn the_main_module_is_found_in_what_go_prints() {
         let printed = "kubeconform: go1.26.8\n\tpath\tgithub.com/yannh/kubeconform/cmd/kubeconform\n\tmod\tgithub.com/yannh/kubeconform\tv0.8.0\th1:abc=\n\tdep\tgithub.com/a/b\tv1.0.0\th1:def=\n";
-        assert_eq!(
-            main_module(printed),
-            Some(("github.com/yannh/kubeconform", "v0.8.0", "h1:abc="))
-        );
-        assert_eq!(
-            main_module("\tmod\tx\t(devel)\t\n"),
-            Some(("x", "(devel)", "without a sum"))
-        );
+        assert_eq!(main_module(printed), Some(("github.com/yannh/kubeconform", "v0.8.0", "h1:abc=")));
+        assert_eq!(main_module("\tmod\tx\t(devel)\t\n"), Some(("x", "(devel)", "without a sum")));
         assert_eq!(main_module(""), None);
     }
 }

@@ -71,8 +71,7 @@ impl Home {
     ) -> Place {
         let identity = identity(lock, pin, source, platform);
         let folder =
-            self.of(&pin.name)
-                .join(format!("{}-{}-{}", pin.version, source.kind(), &identity[..12]));
+            self.of(&pin.name).join(format!("{}-{}-{}", pin.version, source.kind(), &identity[..12]));
         Place { folder, identity }
     }
 }
@@ -85,12 +84,7 @@ fn identity(lock: &Lock, pin: &ToolPin, source: &Source, platform: Option<Platfo
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
     };
-    for word in [
-        pin.name.as_str(),
-        pin.version.as_str(),
-        pin.bin.as_str(),
-        source.kind(),
-    ] {
+    for word in [pin.name.as_str(), pin.version.as_str(), pin.bin.as_str(), source.kind()] {
         part(word.as_bytes());
     }
     // A file that cannot be read makes the installation fail, with the reason; until then no identity is right.
@@ -147,9 +141,7 @@ pub(super) struct Manifest {
 impl Manifest {
     /// All bytes that the tool takes on disk.
     pub(super) fn bytes(&self) -> u64 {
-        self.environment
-            .as_ref()
-            .map_or(self.contents.bytes, |environment| environment.contents.bytes)
+        self.environment.as_ref().map_or(self.contents.bytes, |environment| environment.contents.bytes)
     }
 }
 
@@ -212,10 +204,7 @@ impl Place {
         let sha256 = files::sha256_of_file(program).map_err(cannot(program))?;
         if sha256 != manifest.sha256 {
             let then = &manifest.sha256;
-            return Err(format!(
-                "{} has the SHA-256 {sha256}; {then} was installed",
-                program.display()
-            ));
+            return Err(format!("{} has the SHA-256 {sha256}; {then} was installed", program.display()));
         }
         let (folder, except, then) = match &manifest.environment {
             None => (&self.folder, MANIFEST, &manifest.contents),
@@ -227,9 +216,7 @@ impl Place {
         } else {
             let (now, then) = (now.files, then.files);
             let folder = folder.display();
-            Err(format!(
-                "{folder} does not hold the files that were installed: {then} then, {now} now"
-            ))
+            Err(format!("{folder} does not hold the files that were installed: {then} then, {now} now"))
         }
     }
 
@@ -238,9 +225,7 @@ impl Place {
         let Built { program, environment } = built;
         let cannot = |doing| Failure::io(doing, &program);
         // Of the other files of a large environment the system may still hold the bytes back; `verify` sees it if they get lost.
-        File::open(&program)
-            .and_then(|file| file.sync_all())
-            .map_err(cannot("cannot write"))?;
+        File::open(&program).and_then(|file| file.sync_all()).map_err(cannot("cannot write"))?;
         let contents = Contents::of(&self.folder, MANIFEST);
         let manifest = Manifest {
             schema: SCHEMA,
@@ -282,11 +267,7 @@ pub(super) struct Held {
 pub(super) async fn hold(folder: &Path, cancel: &Cancel, waiting: impl FnOnce()) -> Result<Held, Failure> {
     fs::create_dir_all(folder).map_err(Failure::io("cannot make", folder))?;
     let path = folder.join("lock");
-    let open = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path);
+    let open = File::options().create(true).truncate(false).write(true).open(&path);
     let file = open.map_err(Failure::io("cannot open", &path))?;
     let mut waiting = Some(waiting);
     loop {

@@ -109,10 +109,7 @@ impl Archive {
     pub fn for_platform(&self, platform: Platform) -> Option<(Url, &ReleaseFile)> {
         let file = self.files.get(&platform)?;
         // Checked with another name when the lock file was read; no name changes what an address is.
-        Some((
-            Url::try_from(self.url.replace("{file}", file.file.as_str())).ok()?,
-            file,
-        ))
+        Some((Url::try_from(self.url.replace("{file}", file.file.as_str())).ok()?, file))
     }
 }
 
@@ -221,11 +218,7 @@ impl<T> TryFrom<Vec<T>> for AtLeastOne<T> {
     type Error = &'static str;
 
     fn try_from(list: Vec<T>) -> Result<Self, &'static str> {
-        if list.is_empty() {
-            Err("at least one entry is needed")
-        } else {
-            Ok(AtLeastOne(list))
-        }
+        if list.is_empty() { Err("at least one entry is needed") } else { Ok(AtLeastOne(list)) }
     }
 }
 
@@ -236,11 +229,9 @@ impl Lock {
         match std::fs::read_to_string(&file) {
             Ok(text) => Lock::parse(&text, Origin::Folder(root.to_owned())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Lock::embedded(),
-            Err(error) => Err(LockError {
-                at: file.display().to_string(),
-                line: None,
-                why: error.to_string(),
-            }),
+            Err(error) => {
+                Err(LockError { at: file.display().to_string(), line: None, why: error.to_string() })
+            }
         }
     }
 
@@ -256,16 +247,8 @@ impl Lock {
             line: error.location().map(|place| place.line()),
             why: error.to_string(),
         })?;
-        let RawLock {
-            version: FormatVersion,
-            tools,
-            databases,
-        } = raw;
-        let wrong = |line: u64, why: String| LockError {
-            at: origin.to_string(),
-            line: Some(line),
-            why,
-        };
+        let RawLock { version: FormatVersion, tools, databases } = raw;
+        let wrong = |line: u64, why: String| LockError { at: origin.to_string(), line: Some(line), why };
         let mut pins = BTreeMap::new();
         for (name, raw) in tools {
             let at = raw.sources.referenced.line();
@@ -278,13 +261,7 @@ impl Lock {
                 return Err(wrong(at, why));
             }
             let bin = raw.bin.unwrap_or_else(|| name.clone());
-            let pin = ToolPin {
-                name: name.clone(),
-                version: raw.version,
-                bin,
-                probe: raw.probe,
-                sources,
-            };
+            let pin = ToolPin { name: name.clone(), version: raw.version, bin, probe: raw.probe, sources };
             pins.insert(name, pin);
         }
         let mut found = BTreeMap::new();
@@ -295,20 +272,9 @@ impl Lock {
                 return Err(wrong(raw.tool.referenced.line(), why));
             }
             let AtLeastOne(repositories) = raw.repositories;
-            found.insert(
-                name.clone(),
-                Database {
-                    name,
-                    tool,
-                    repositories,
-                },
-            );
+            found.insert(name.clone(), Database { name, tool, repositories });
         }
-        Ok(Lock {
-            origin,
-            tools: pins,
-            databases: found,
-        })
+        Ok(Lock { origin, tools: pins, databases: found })
     }
 
     /// Where this lock file, and the files that it names, are.
@@ -398,13 +364,8 @@ databases:
         ))
         .unwrap();
         let helm = lock.tool("helm").unwrap();
-        assert_eq!(
-            (helm.version.as_str(), helm.bin.as_str(), helm.sources.len()),
-            ("4.10", "helm4", 5)
-        );
-        let Source::Archive(archive) = &helm.sources[1] else {
-            panic!("{:?}", helm.sources[1])
-        };
+        assert_eq!((helm.version.as_str(), helm.bin.as_str(), helm.sources.len()), ("4.10", "helm4", 5));
+        let Source::Archive(archive) = &helm.sources[1] else { panic!("{:?}", helm.sources[1]) };
         let (url, file) = archive.for_platform(Platform::LinuxX86_64).unwrap();
         assert_eq!(url.as_str(), "https://get.example/helm-v4.10/helm.tar.gz");
         assert_eq!(file.sha256.as_str(), SHA);
@@ -422,11 +383,7 @@ databases:
         let path = tool("      - path\n");
         let cases = [
             (String::new(), None, ""),
-            (
-                "version: 2\ntools: {}\n".to_owned(),
-                Some(1),
-                "version 2 is not known",
-            ),
+            ("version: 2\ntools: {}\n".to_owned(), Some(1), "version 2 is not known"),
             ("version: 1\ntools: {}\nextra: 1\n".to_owned(), Some(3), "extra"),
             (tool("      []\n"), Some(7), "at least one"),
             (tool("      - brew\n"), Some(7), "brew"),
@@ -443,54 +400,27 @@ databases:
                 None,
                 "https",
             ),
-            (
-                archive(&file("linux-x86_64: { file: a, sha256: abc }")),
-                Some(10),
-                "64",
-            ),
+            (archive(&file("linux-x86_64: { file: a, sha256: abc }")), Some(10), "64"),
             (
                 archive(&file(&format!("linux-x86_64: {{ file: ../a, sha256: {SHA} }}"))),
                 Some(10),
                 "file name",
             ),
-            (
-                archive(&file(&format!("windows: {{ file: a, sha256: {SHA} }}"))),
-                Some(10),
-                "windows",
-            ),
+            (archive(&file(&format!("windows: {{ file: a, sha256: {SHA} }}"))), Some(10), "windows"),
             (path.replace("4.3.1", "v4.3.1"), Some(4), "without"),
             (path.replace("helm:", "Helm:"), Some(3), "lower-case"),
-            (
-                path.replace("    probe: { args: [version] }\n", ""),
-                Some(6),
-                "probe",
-            ),
-            (
-                tool("      - go: { module: a, version: v1, package: a, sum: \"h1:x\" }\n"),
-                Some(7),
-                "base64",
-            ),
-            (
-                tool("      - gomod: { dir: a, package: a, set: { a.b: \"c d\" } }\n"),
-                Some(7),
-                "blank",
-            ),
+            (path.replace("    probe: { args: [version] }\n", ""), Some(6), "probe"),
+            (tool("      - go: { module: a, version: v1, package: a, sum: \"h1:x\" }\n"), Some(7), "base64"),
+            (tool("      - gomod: { dir: a, package: a, set: { a.b: \"c d\" } }\n"), Some(7), "blank"),
             (path.clone() + "  helm:\n    version: 1\n", Some(8), "helm"),
-            (
-                path + "databases:\n  db:\n    tool: trivy\n    repositories: [a]\n",
-                Some(10),
-                "trivy",
-            ),
+            (path + "databases:\n  db:\n    tool: trivy\n    repositories: [a]\n", Some(10), "trivy"),
         ];
         for (text, line, words) in cases {
             let error = parse(&text).expect_err(&text);
             if line.is_some() {
                 assert_eq!(error.line, line, "{text}\n{error}");
             }
-            assert!(
-                error.to_string().contains(words),
-                "{words:?} in:\n{error}\nof:\n{text}"
-            );
+            assert!(error.to_string().contains(words), "{words:?} in:\n{error}\nof:\n{text}");
             assert!(error.to_string().starts_with("/repo/tools.lock"), "{error}");
         }
     }

@@ -21,7 +21,6 @@ mod platform;
 mod probe;
 mod progress;
 mod pypi;
-mod spawn;
 mod status;
 mod unpack;
 mod update;
@@ -42,6 +41,7 @@ pub use update::{Update, UpdateError};
 pub use work::INSTALLER_ENV;
 
 use crate::cancel::Cancel;
+use crate::process::Supervisor;
 use failure::Failure;
 use home::{Found, Home, Manifest, Place};
 use probe::Known;
@@ -86,7 +86,7 @@ struct Setup {
     search_path: Vec<PathBuf>,
     env: BTreeMap<OsString, OsString>,
     patience: Patience,
-    spawner: spawn::Spawner,
+    supervisor: Supervisor,
     dead_hosts: fetch::DeadHosts,
     /// Downloads, questions and packages at the same time. Neither semaphore is ever closed: a permit always comes.
     many: Semaphore,
@@ -98,7 +98,8 @@ impl Provisioner {
     /// Makes a provisioner; nothing is read or written yet.
     ///
     /// `cache` is the folder that holds all installations. `search_path` is PATH, split. `env` holds those variables of
-    /// [`INSTALLER_ENV`] that are set. `platform` is none where no release file is made for this machine.
+    /// [`INSTALLER_ENV`] that are set. `platform` is none where no release file is made for this machine. Every process is the
+    /// supervisor's.
     pub fn new(
         lock: Lock,
         cache: PathBuf,
@@ -106,6 +107,7 @@ impl Provisioner {
         search_path: Vec<PathBuf>,
         env: BTreeMap<OsString, OsString>,
         patience: Patience,
+        supervisor: Supervisor,
     ) -> Provisioner {
         Provisioner(Arc::new(Setup {
             lock,
@@ -114,7 +116,7 @@ impl Provisioner {
             search_path,
             env,
             patience,
-            spawner: spawn::Spawner,
+            supervisor,
             dead_hosts: fetch::DeadHosts::default(),
             many: Semaphore::new(4),
             builds: Semaphore::new(1),
@@ -141,12 +143,8 @@ impl Provisioner {
         let (to, mut from) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
         for (index, name) in names.iter().enumerate() {
-            let (setup, name, cancel, to) = (
-                Arc::clone(&self.0),
-                (*name).to_owned(),
-                cancel.clone(),
-                to.clone(),
-            );
+            let (setup, name, cancel, to) =
+                (Arc::clone(&self.0), (*name).to_owned(), cancel.clone(), to.clone());
             tasks.spawn(async move {
                 let result = setup.provide(&name, &cancel, to).await;
                 (index, name, result)
@@ -158,10 +156,7 @@ impl Provisioner {
         }
         let mut results = tasks.join_all().await;
         results.sort_by_key(|(index, ..)| *index);
-        results
-            .into_iter()
-            .map(|(_, name, result)| (name, result))
-            .collect()
+        results.into_iter().map(|(_, name, result)| (name, result)).collect()
     }
 }
 
@@ -221,10 +216,7 @@ impl Setup {
         cancel: &Cancel,
         to: mpsc::UnboundedSender<ToolProgress>,
     ) -> Result<Tool, Unavailable> {
-        let unavailable = |tried| Unavailable {
-            name: name.to_owned(),
-            tried,
-        };
+        let unavailable = |tried| Unavailable { name: name.to_owned(), tried };
         let Some(pin) = self.lock.tool(name) else {
             let unknown = Failure::unsuitable("it does not name this tool");
             return Err(unavailable(vec![unknown.of(self.lock.origin().to_string())]));
@@ -233,18 +225,9 @@ impl Setup {
             return Ok(tool);
         }
         let progress = Progress::new(name, pin.version.as_str(), to);
-        let work = Work {
-            setup: self,
-            pin,
-            cancel,
-            progress: &progress,
-        };
+        let work = Work { setup: self, pin, cancel, progress: &progress };
         let result = work.obtain().await.map_err(unavailable);
-        progress.phase(if result.is_ok() {
-            Phase::Ready
-        } else {
-            Phase::Failed
-        });
+        progress.phase(if result.is_ok() { Phase::Ready } else { Phase::Failed });
         result
     }
 }
@@ -268,9 +251,7 @@ fn installed(manifest: Manifest, notes: Vec<String>) -> Tool {
         path: manifest.program.path,
         sha256: manifest.sha256,
         source: manifest.source,
-        extra_path: manifest
-            .environment
-            .map(|environment| environment.folder.join("bin")),
+        extra_path: manifest.environment.map(|environment| environment.folder.join("bin")),
         notes,
     }
 }

@@ -49,9 +49,7 @@ impl TryFrom<String> for ToolName {
 
     fn try_from(text: String) -> Result<Self, String> {
         let starts = text.starts_with(|c: char| c.is_ascii_lowercase());
-        let rest = text
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        let rest = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
         if starts && rest {
             Ok(ToolName(text))
         } else {
@@ -72,15 +70,11 @@ impl TryFrom<String> for Version {
 
     fn try_from(text: String) -> Result<Self, String> {
         let starts = text.starts_with(|c: char| c.is_ascii_digit());
-        let rest = text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+'));
+        let rest = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+'));
         if starts && rest {
             Ok(Version(text))
         } else {
-            Err(format!(
-                "`{text}` is not a version: write it without `v`, from its first digit"
-            ))
+            Err(format!("`{text}` is not a version: write it without `v`, from its first digit"))
         }
     }
 }
@@ -101,15 +95,11 @@ impl TryFrom<String> for Hex {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let digits = text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let digits = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         if text.len() == 64 && digits {
             Ok(Hex(text))
         } else {
-            Err(format!(
-                "`{text}` is not a SHA-256: expected 64 lower-case hexadecimal digits"
-            ))
+            Err(format!("`{text}` is not a SHA-256: expected 64 lower-case hexadecimal digits"))
         }
     }
 }
@@ -123,9 +113,7 @@ impl TryFrom<String> for FileName {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let rest = text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+'));
+        let rest = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+'));
         if rest && text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
             Ok(FileName(text))
         } else {
@@ -145,16 +133,12 @@ impl TryFrom<String> for ToolTag {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let fine = !text.is_empty()
-            && text
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_'));
+        let fine =
+            !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_'));
         if fine {
             Ok(ToolTag(text))
         } else {
-            Err(format!(
-                "`{text}` is not a build tag: use letters, digits, `.` and `_`"
-            ))
+            Err(format!("`{text}` is not a build tag: use letters, digits, `.` and `_`"))
         }
     }
 }
@@ -171,9 +155,9 @@ impl TryFrom<String> for ModuleSum {
         let base64 = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/' | b'=');
         match text.strip_prefix("h1:") {
             Some(rest) if rest.len() == 44 && rest.bytes().all(base64) => Ok(ModuleSum(text)),
-            Some(_) | None => Err(format!(
-                "`{text}` is not a module sum: expected `h1:` and 44 characters of base64"
-            )),
+            Some(_) | None => {
+                Err(format!("`{text}` is not a module sum: expected `h1:` and 44 characters of base64"))
+            }
         }
     }
 }
@@ -189,9 +173,7 @@ impl TryFrom<BTreeMap<String, String>> for Variables {
     fn try_from(map: BTreeMap<String, String>) -> Result<Self, String> {
         let bad = |text: &&String| text.contains(|c: char| c.is_whitespace() || matches!(c, '\'' | '"'));
         if let Some(text) = map.iter().flat_map(|(name, value)| [name, value]).find(bad) {
-            return Err(format!(
-                "`{text}` cannot be passed to the linker: no blanks, no quotes"
-            ));
+            return Err(format!("`{text}` cannot be passed to the linker: no blanks, no quotes"));
         }
         Ok(Variables(map))
     }
@@ -200,22 +182,13 @@ impl TryFrom<BTreeMap<String, String>> for Variables {
 impl Variables {
     /// The linker's flags, empty if there is nothing to set.
     pub fn ldflags(&self) -> String {
-        let flags: Vec<String> = self
-            .0
-            .iter()
-            .map(|(name, value)| format!("-X {name}={value}"))
-            .collect();
+        let flags: Vec<String> = self.0.iter().map(|(name, value)| format!("-X {name}={value}")).collect();
         flags.join(" ")
     }
 
     /// The same variables with other values.
     pub(super) fn map(&self, change: impl Fn(&str) -> String) -> Variables {
-        Variables(
-            self.0
-                .iter()
-                .map(|(name, value)| (name.clone(), change(value)))
-                .collect(),
-        )
+        Variables(self.0.iter().map(|(name, value)| (name.clone(), change(value))).collect())
     }
 }
 
@@ -234,9 +207,7 @@ impl TryFrom<String> for Url {
         if printable && (secure || checked.is_loopback()) {
             Ok(checked)
         } else {
-            Err(format!(
-                "`{checked}` is not an https:// address (http:// is for this machine itself)"
-            ))
+            Err(format!("`{checked}` is not an https:// address (http:// is for this machine itself)"))
         }
     }
 }
@@ -265,12 +236,9 @@ mod tests {
 
     #[test]
     fn plain_http_goes_to_this_machine_only() {
-        for good in [
-            "https://a.example/x",
-            "http://127.0.0.1:80/x",
-            "http://[::1]:80/x",
-            "http://localhost/x",
-        ] {
+        for good in
+            ["https://a.example/x", "http://127.0.0.1:80/x", "http://[::1]:80/x", "http://localhost/x"]
+        {
             assert!(Url::try_from(good.to_owned()).is_ok(), "{good}");
         }
         for bad in [
@@ -287,10 +255,7 @@ mod tests {
         ] {
             assert!(Url::try_from(bad.to_owned()).is_err(), "{bad}");
         }
-        assert_eq!(
-            Url("https://u:p@a.example:8443/x:y@z".to_owned()).host(),
-            "a.example"
-        );
+        assert_eq!(Url("https://u:p@a.example:8443/x:y@z".to_owned()).host(), "a.example");
     }
 
     #[test]

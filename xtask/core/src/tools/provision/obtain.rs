@@ -117,11 +117,7 @@ impl Work<'_> {
                     )));
                 };
                 let _permit = self.setup.many.acquire().await;
-                let part = self
-                    .setup
-                    .home
-                    .of(&self.pin.name)
-                    .join(format!("{}.part", file.sha256));
+                let part = self.setup.home.of(&self.pin.name).join(format!("{}.part", file.sha256));
                 fetch::fetch(self, &url, Some(&file.sha256), &part).await?;
                 unpack::unpack(self, &file.file, &part, place).await
             }
@@ -141,15 +137,11 @@ impl Work<'_> {
             })?;
             let found = probe::version_in(&said, self.pin).unwrap_or("none");
             if found != self.pin.version.as_str() {
-                let why = format!(
-                    "it says version {found}, and tools.lock pins {}",
-                    self.pin.version
-                );
+                let why = format!("it says version {found}, and tools.lock pins {}", self.pin.version);
                 return Err(Failure::refused(why));
             }
         }
         let (place, pin, described) = (place.clone(), self.pin.clone(), described.to_owned());
-        self.blocking(move || place.publish(&pin, &described, built))
-            .await
+        self.blocking(move || place.publish(&pin, &described, built)).await
     }
 }

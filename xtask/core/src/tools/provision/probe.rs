@@ -24,9 +24,7 @@ struct Answer {
 
 impl Answer {
     fn is(&self, pin: &ToolPin) -> bool {
-        self.said
-            .as_ref()
-            .is_ok_and(|said| version_in(said, pin) == Some(pin.version.as_str()))
+        self.said.as_ref().is_ok_and(|said| version_in(said, pin) == Some(pin.version.as_str()))
     }
 
     /// In words, for those who wonder why it was not taken.
@@ -77,16 +75,10 @@ pub(super) fn known(home: &Home, pin: &ToolPin, search_path: &[PathBuf]) -> Know
     let answers = remembered(home, pin);
     for candidate in candidates {
         let now = Stamp::of(&candidate).ok();
-        match answers
-            .iter()
-            .find(|answer| Some(&answer.program) == now.as_ref())
-        {
+        match answers.iter().find(|answer| Some(&answer.program) == now.as_ref()) {
             None => return Known::Unasked,
             Some(answer) if answer.is(pin) => {
-                return Known::Yes(OnPath {
-                    program: answer.program.clone(),
-                    sha256: answer.sha256.clone(),
-                });
+                return Known::Yes(OnPath { program: answer.program.clone(), sha256: answer.sha256.clone() });
             }
             Some(_) => {}
         }
@@ -118,10 +110,7 @@ pub(super) async fn ask(work: &Work<'_>) -> Result<OnPath, Failure> {
             },
         };
         if answer.is(pin) {
-            return Ok(OnPath {
-                program: answer.program,
-                sha256: answer.sha256,
-            });
+            return Ok(OnPath { program: answer.program, sha256: answer.sha256 });
         }
         others.push(answer.describe(pin));
     }
@@ -143,15 +132,8 @@ async fn question(work: &Work<'_>, program: Stamp) -> Result<Answer, Failure> {
     };
     let path = program.path.clone();
     let cannot = Failure::io("cannot read", &path);
-    let sha256 = work
-        .blocking(move || files::sha256_of_file(&path).map_err(cannot))
-        .await?;
-    Ok(Answer {
-        program,
-        asked: asked(work.pin),
-        said,
-        sha256,
-    })
+    let sha256 = work.blocking(move || files::sha256_of_file(&path).map_err(cannot)).await?;
+    Ok(Answer { program, asked: asked(work.pin), said, sha256 })
 }
 
 fn asked(pin: &ToolPin) -> Vec<String> {
@@ -203,22 +185,10 @@ mod tests {
     #[test]
     fn a_version_is_the_first_word_after_its_mark() {
         assert_eq!(found("v4.3.1", ""), Some("4.3.1"));
-        assert_eq!(
-            found("1.7.12\ninstalled by building from source\n", ""),
-            Some("1.7.12")
-        );
-        assert_eq!(
-            found("Haskell Dockerfile Linter 2.15.1\n", "Haskell Dockerfile Linter "),
-            Some("2.15.1")
-        );
-        assert_eq!(
-            found("ansible-playbook [core 2.19.14]\n", "ansible-playbook [core "),
-            Some("2.19.14")
-        );
-        assert_eq!(
-            found("GitVersion:    v3.1.3\nGitCommit:  unknown\n", "GitVersion:"),
-            Some("3.1.3")
-        );
+        assert_eq!(found("1.7.12\ninstalled by building from source\n", ""), Some("1.7.12"));
+        assert_eq!(found("Haskell Dockerfile Linter 2.15.1\n", "Haskell Dockerfile Linter "), Some("2.15.1"));
+        assert_eq!(found("ansible-playbook [core 2.19.14]\n", "ansible-playbook [core "), Some("2.19.14"));
+        assert_eq!(found("GitVersion:    v3.1.3\nGitCommit:  unknown\n", "GitVersion:"), Some("3.1.3"));
         assert_eq!(found("Terraform v1.11.4-dev\n", "Terraform "), Some("1.11.4-dev"));
         assert_eq!(found("v4.3.1+gabc", ""), Some("4.3.1+gabc"));
         assert_eq!(found("", ""), None);

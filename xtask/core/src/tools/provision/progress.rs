@@ -69,11 +69,7 @@ impl fmt::Display for Phase {
 impl fmt::Display for ToolProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.phase, self.name)?;
-        if self.version.is_empty() {
-            Ok(())
-        } else {
-            write!(f, " {}", self.version)
-        }
+        if self.version.is_empty() { Ok(()) } else { write!(f, " {}", self.version) }
     }
 }
 
@@ -87,11 +83,7 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(name: &str, version: &str, to: UnboundedSender<ToolProgress>) -> Progress {
-        Progress {
-            name: name.to_owned(),
-            version: version.to_owned(),
-            to,
-        }
+        Progress { name: name.to_owned(), version: version.to_owned(), to }
     }
 
     pub(super) fn phase(&self, phase: Phase) {
@@ -109,14 +101,7 @@ impl Progress {
     fn send(&self, phase: Phase, done: u64, total: Option<u64>, line: Option<String>) {
         let (name, version) = (self.name.clone(), self.version.clone());
         // Nobody listens any more when the run is being stopped; the work itself is stopped elsewhere.
-        let _ = self.to.send(ToolProgress {
-            name,
-            version,
-            phase,
-            done,
-            total,
-            line,
-        });
+        let _ = self.to.send(ToolProgress { name, version, phase, done, total, line });
     }
 }
 

@@ -47,25 +47,14 @@ pub(super) async fn install(work: &Work<'_>, source: &Wheels) -> Result<Built, F
     let environment = environment(work, source).await?;
     let program = environment.folder.join("bin").join(source.script.as_str());
     if !files::is_program(&program) {
-        return Err(Failure::failed(format!(
-            "the packages bring no program `{}`",
-            source.script
-        )));
+        return Err(Failure::failed(format!("the packages bring no program `{}`", source.script)));
     }
-    Ok(Built {
-        program,
-        environment: Some(environment),
-    })
+    Ok(Built { program, environment: Some(environment) })
 }
 
 async fn environment(work: &Work<'_>, source: &Wheels) -> Result<Environment, Failure> {
     let file = origin::requirements(&source.requirements);
-    let wanted = work
-        .setup
-        .lock
-        .origin()
-        .read(&file)
-        .map_err(Failure::unsuitable)?;
+    let wanted = work.setup.lock.origin().read(&file).map_err(Failure::unsuitable)?;
     let digest = hex(&blake3::hash(&wanted).as_bytes()[..6]);
     let all = work.setup.home.of_python(&source.requirements);
     let folder = all.join(&digest);
@@ -94,8 +83,7 @@ async fn make(work: &Work<'_>, file: &str, folder: &Path) -> Result<Environment,
     let _permit = work.setup.many.acquire().await;
     let outside = work.need("python3")?;
     let args = ["-m".into(), "venv".into(), folder.into()];
-    work.run(Phase::Installing, &outside, &args, Path::new("/"), &[])
-        .await?;
+    work.run(Phase::Installing, &outside, &args, Path::new("/"), &[]).await?;
     let requirements = folder.join("requirements.txt");
     work.lay(file, &requirements)?;
     let python = folder.join("bin/python");
@@ -119,15 +107,10 @@ async fn make(work: &Work<'_>, file: &str, folder: &Path) -> Result<Environment,
     let folder = folder.to_owned();
     work.blocking(move || {
         let cannot = |doing| Failure::io(doing, &folder);
-        let interpreter = fs::canonicalize(&python)
-            .and_then(|path| Stamp::of(&path))
-            .map_err(cannot("no Python in"))?;
+        let interpreter =
+            fs::canonicalize(&python).and_then(|path| Stamp::of(&path)).map_err(cannot("no Python in"))?;
         let contents = Contents::of(&folder, MARKER).map_err(cannot("cannot read below"))?;
-        let environment = Environment {
-            folder: folder.clone(),
-            interpreter,
-            contents,
-        };
+        let environment = Environment { folder: folder.clone(), interpreter, contents };
         let bytes =
             serde_json::to_vec_pretty(&environment).map_err(|error| Failure::failed(error.to_string()))?;
         let marker = folder.join(MARKER);

@@ -75,27 +75,23 @@ impl Provisioner {
         setup.lock.tools().map(status).collect()
     }
 
-    /// Hashes every file of these tools again.
+    /// Hashes every file of these tools again; of all that are there, if none is named.
     pub async fn verify(
         &self,
         names: &[&str],
         cancel: &Cancel,
         mut progress: impl FnMut(ToolProgress),
     ) -> Vec<(String, Verified)> {
+        let all: Vec<&str> = self.0.lock.tools().map(|pin| pin.name.as_str()).collect();
         let mut results = Vec::new();
-        for name in names {
+        for name in if names.is_empty() { &all } else { names } {
             let verified = match self.0.lock.tool(name) {
                 None => Verified::Bad(format!("{} does not name it", self.0.lock.origin())),
                 Some(pin) => {
                     let (to, from) = mpsc::unbounded_channel();
                     let steps = Progress::new(name, pin.version.as_str(), to);
                     steps.phase(Phase::Checking);
-                    let work = Work {
-                        setup: &self.0,
-                        pin,
-                        cancel,
-                        progress: &steps,
-                    };
+                    let work = Work { setup: &self.0, pin, cancel, progress: &steps };
                     shown(work.verify(), from, &mut progress).await
                 }
             };
@@ -176,10 +172,7 @@ impl Work<'_> {
     async fn verify_on_path(&self, found: probe::OnPath) -> Verified {
         let path = found.program.path.clone();
         let cannot = Failure::io("cannot read", &path);
-        match self
-            .blocking(move || files::sha256_of_file(&path).map_err(cannot))
-            .await
-        {
+        match self.blocking(move || files::sha256_of_file(&path).map_err(cannot)).await {
             Ok(now) if now != found.sha256 => {
                 return Verified::Bad(format!(
                     "it has the SHA-256 {now}, and had {} when it was asked",
@@ -191,10 +184,7 @@ impl Work<'_> {
         }
         match self.probe(&found.program.path).await {
             Ok(said) if probe::version_in(&said, self.pin) == Some(self.pin.version.as_str()) => {
-                Verified::Good {
-                    path: found.program.path,
-                    sha256: found.sha256,
-                }
+                Verified::Good { path: found.program.path, sha256: found.sha256 }
             }
             Ok(_) => Verified::Bad("it says another version than it did".to_owned()),
             Err(failure) => Verified::Bad(failure.why),

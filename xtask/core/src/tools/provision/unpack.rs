@@ -15,10 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// How a download is packed.
 enum Packing {
-    Archive {
-        opener: &'static str,
-        options: &'static [&'static str],
-    },
+    Archive { opener: &'static str, options: &'static [&'static str] },
     Plain,
 }
 
@@ -27,15 +24,9 @@ impl Packing {
         let name = file.as_str();
         if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
             // `-o`: files belong to whoever unpacks, also when that is root.
-            Packing::Archive {
-                opener: "tar",
-                options: &["-x", "-z", "-o", "-f"],
-            }
+            Packing::Archive { opener: "tar", options: &["-x", "-z", "-o", "-f"] }
         } else if name.ends_with(".zip") {
-            Packing::Archive {
-                opener: "unzip",
-                options: &["-q", "-o"],
-            }
+            Packing::Archive { opener: "unzip", options: &["-q", "-o"] }
         } else {
             Packing::Plain
         }
@@ -72,10 +63,7 @@ pub(super) async fn unpack(
     }
     let executable = fs::Permissions::from_mode(0o755);
     fs::set_permissions(&program, executable).map_err(Failure::io("cannot make executable", &program))?;
-    Ok(Built {
-        program,
-        environment: None,
-    })
+    Ok(Built { program, environment: None })
 }
 
 /// Every file of that name below a folder. Links do not count: they would run something else than what was checked.

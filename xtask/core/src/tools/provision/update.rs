@@ -61,46 +61,25 @@ impl Provisioner {
         progress: impl FnMut(ToolProgress),
     ) -> Result<Update, UpdateError> {
         let lock = Lock::parse(text, self.0.lock.origin().clone())?;
-        let old = lock
-            .tool(name)
-            .ok_or_else(|| UpdateError::Unknown(name.to_owned()))?;
+        let old = lock.tool(name).ok_or_else(|| UpdateError::Unknown(name.to_owned()))?;
         let version = Version::try_from(version.to_owned()).map_err(UpdateError::Version)?;
         let mut new = moved(old, &version).map_err(UpdateError::Version)?;
         let (to, from) = mpsc::unbounded_channel();
         let steps = Progress::new(name, version.as_str(), to);
-        let work = Work {
-            setup: &self.0,
-            pin: old,
-            cancel,
-            progress: &steps,
-        };
+        let work = Work { setup: &self.0, pin: old, cancel, progress: &steps };
         let repinned = shown(work.repin(&mut new), from, progress).await;
-        repinned.map_err(|tried| Unavailable {
-            name: name.to_owned(),
-            tried,
-        })?;
+        repinned.map_err(|tried| Unavailable { name: name.to_owned(), tried })?;
 
         let edits = edits(old, &new);
         let text = rewrite(text, old, &edits);
         let done: Vec<String> = edits.iter().map(|(old, new)| format!("{old} → {new}")).collect();
         let after = Lock::parse(&text, lock.origin().clone())?;
-        let others = |lock: &Lock| {
-            lock.tools()
-                .filter(|tool| tool.name != old.name)
-                .cloned()
-                .collect::<Vec<_>>()
-        };
+        let others =
+            |lock: &Lock| lock.tools().filter(|tool| tool.name != old.name).cloned().collect::<Vec<_>>();
         if after.tool(name) != Some(&new) || others(&after) != others(&lock) {
-            return Err(UpdateError::Shape {
-                tool: name.to_owned(),
-                edits: done.join("; "),
-            });
+            return Err(UpdateError::Shape { tool: name.to_owned(), edits: done.join("; ") });
         }
-        let by_hand = new
-            .sources
-            .iter()
-            .filter_map(|source| by_hand(source, &new))
-            .collect();
+        let by_hand = new.sources.iter().filter_map(|source| by_hand(source, &new)).collect();
         Ok(Update { text, done, by_hand })
     }
 }
@@ -108,10 +87,7 @@ impl Provisioner {
 /// The tool at another version: wherever the version stands as a whole word, in names, addresses and linker variables.
 fn moved(old: &ToolPin, version: &Version) -> Result<ToolPin, String> {
     let change = |text: &str| replace_word(text, old.version.as_str(), version.as_str());
-    let mut new = ToolPin {
-        version: version.clone(),
-        ..old.clone()
-    };
+    let mut new = ToolPin { version: version.clone(), ..old.clone() };
     for source in &mut new.sources {
         match source {
             Source::Path | Source::Pypi(_) => {}
@@ -162,10 +138,7 @@ impl Work<'_> {
                     let url = archive.url.clone();
                     for file in archive.files.values_mut() {
                         let url = url.replace("{file}", file.file.as_str());
-                        match self
-                            .digest_of(&url, &folder.join(format!("{}.update.part", file.file)))
-                            .await
-                        {
+                        match self.digest_of(&url, &folder.join(format!("{}.update.part", file.file))).await {
                             Ok(sha256) => file.sha256 = sha256,
                             Err(failure) => tried.push(failure.of(format!("archive {url}"))),
                         }
@@ -233,9 +206,7 @@ fn rewrite(text: &str, tool: &ToolPin, edits: &[(String, String)]) -> String {
             continue;
         }
         let (code, comment) = line.split_at(line.find(" #").unwrap_or(line.len()));
-        let edited = edits
-            .iter()
-            .fold(code.to_owned(), |code, (old, new)| replace_word(&code, old, new));
+        let edited = edits.iter().fold(code.to_owned(), |code, (old, new)| replace_word(&code, old, new));
         out.push_str(&edited);
         out.push_str(comment);
     }

@@ -6,20 +6,23 @@ use super::files;
 use super::lock::ToolPin;
 use super::progress::{Phase, Progress};
 use super::pypi::Environment;
-use super::spawn::{Command, Exit};
 use crate::cancel::Cancel;
+use crate::process::{Command, Exit};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// Variables of our own environment that pass to installers. `config/env.rs` reads them; none of them is secret but perhaps a proxy's
-/// address, which no argument list ever shows.
+/// Variables of our own environment that pass to installers, as far as they pass to any child. They say where caches are and how the
+/// network is reached. What would weaken a check (`GOFLAGS`, `GOPRIVATE`) is not among them.
 pub const INSTALLER_ENV: &[&str] = &[
     "HOME",
     "LANG",
     "LC_ALL",
     "TMPDIR",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
@@ -28,27 +31,19 @@ pub const INSTALLER_ENV: &[&str] = &[
     "no_proxy",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
-    "CURL_CA_BUNDLE",
     "REQUESTS_CA_BUNDLE",
     "GOPROXY",
     "GOSUMDB",
     "GOTOOLCHAIN",
-    "GOROOT",
     "GOPATH",
     "GOCACHE",
     "GOMODCACHE",
     "PIP_INDEX_URL",
     "PIP_EXTRA_INDEX_URL",
     "PIP_FIND_LINKS",
-    "PIP_NO_INDEX",
     "PIP_CERT",
-    "PIP_PROXY",
-    "PIP_TRUSTED_HOST",
-    "PIP_CONFIG_FILE",
     "PIP_CACHE_DIR",
-    "PIP_DEFAULT_TIMEOUT",
-    "PYENV_ROOT",
-    "PYENV_VERSION",
+    "PIP_CONFIG_FILE",
 ];
 
 /// One tool at work.
@@ -72,9 +67,7 @@ pub(super) struct Built {
 impl Work<'_> {
     /// A program that an installer needs.
     pub(super) fn need(&self, program: &str) -> Result<PathBuf, Failure> {
-        let found = files::candidates(program, &self.setup.search_path)
-            .into_iter()
-            .next();
+        let found = files::candidates(program, &self.setup.search_path).into_iter().next();
         found.ok_or_else(|| Failure::unsuitable(format!("`{program}` is not on PATH")))
     }
 
@@ -84,10 +77,7 @@ impl Work<'_> {
         let path = std::env::join_paths(&self.setup.search_path)
             .map_err(|error| Failure::failed(format!("PATH cannot be passed on: {error}")))?;
         env.insert("PATH".into(), path);
-        env.extend(
-            more.iter()
-                .map(|(name, value)| (OsString::from(name), value.clone())),
-        );
+        env.extend(more.iter().map(|(name, value)| (OsString::from(name), value.clone())));
         Ok(env)
     }
 
@@ -99,32 +89,29 @@ impl Work<'_> {
         cwd: &Path,
         env: &[(&str, OsString)],
         deadline: Duration,
-        on_line: impl FnMut(&str) + Send,
+        mut on_line: impl FnMut(&str) + Send,
     ) -> Result<Ran, Failure> {
-        let command = Command {
-            program: program.into(),
-            args: args.to_vec(),
-            cwd: cwd.to_owned(),
-            env: self.env(env)?,
-        };
+        let mut command = Command::new(program, cwd);
+        command.args = args.to_vec();
+        command.env = self.env(env)?;
+        let deadline_at = Some(Instant::now() + deadline);
         let finished = self
             .setup
-            .spawner
-            .run(command, deadline, self.cancel, on_line)
+            .supervisor
+            .run(command, deadline_at, self.cancel, |_, line| on_line(line))
             .await
-            .map_err(|error| Failure::failed(format!("cannot start {}: {error}", program.display())))?;
+            .map_err(|error| Failure::failed(error.to_string()))?;
         let name = program.file_name().unwrap_or_default().to_string_lossy();
         match finished.exit {
             Exit::Code(code) => Ok(Ran {
                 code,
-                stdout: finished.stdout,
+                stdout: String::from_utf8_lossy(finished.stdout.bytes()).into_owned(),
                 tail: finished.tail,
             }),
             Exit::Signal(signal) => Err(Failure::failed(format!("`{name}` died of signal {signal}"))),
-            Exit::TimedOut => Err(Failure::failed(format!(
-                "`{name}` was not done after {} s",
-                deadline.as_secs()
-            ))),
+            Exit::TimedOut => {
+                Err(Failure::failed(format!("`{name}` was not done after {} s", deadline.as_secs())))
+            }
             Exit::Cancelled => Err(Failure::cancelled()),
         }
     }
@@ -139,9 +126,7 @@ impl Work<'_> {
         env: &[(&str, OsString)],
     ) -> Result<String, Failure> {
         let show = |line: &str| self.progress.line(phase, line);
-        let ran = self
-            .spawn(program, args, cwd, env, self.setup.patience.build, show)
-            .await?;
+        let ran = self.spawn(program, args, cwd, env, self.setup.patience.build, show).await?;
         if ran.code == 0 {
             return Ok(ran.stdout);
         }
@@ -151,42 +136,19 @@ impl Work<'_> {
             .map(|arg| arg.to_string_lossy())
             .find(|arg| !arg.starts_with('-'))
             .unwrap_or_default();
-        Err(Failure::failed(format!(
-            "`{name} {what}` exited with {}: {}",
-            ran.code,
-            ran.last_words()
-        )))
+        Err(Failure::failed(format!("`{name} {what}` exited with {}: {}", ran.code, ran.last_words())))
     }
 
     /// Asks a program for its version: what it printed on standard output. If it ended with an error of its own, that is
     /// [`Reason::Unsuitable`].
     pub(super) async fn probe(&self, program: &Path) -> Result<String, Failure> {
-        let args: Vec<OsString> = self
-            .pin
-            .probe
-            .iter()
-            .flat_map(|probe| &probe.args)
-            .map(OsString::from)
-            .collect();
-        let ran = self
-            .spawn(
-                program,
-                &args,
-                Path::new("/"),
-                &[],
-                self.setup.patience.probe,
-                |_| {},
-            )
-            .await?;
+        let args: Vec<OsString> =
+            self.pin.probe.iter().flat_map(|probe| &probe.args).map(OsString::from).collect();
+        let ran = self.spawn(program, &args, Path::new("/"), &[], self.setup.patience.probe, |_| {}).await?;
         if ran.code == 0 {
             Ok(ran.stdout)
         } else {
-            let why = format!(
-                "`{}` exited with {}: {}",
-                self.pin.bin,
-                ran.code,
-                ran.last_words()
-            );
+            let why = format!("`{}` exited with {}: {}", self.pin.bin, ran.code, ran.last_words());
             Err(Failure::unsuitable(why))
         }
     }
@@ -196,12 +158,9 @@ impl Work<'_> {
         &self,
         job: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        tokio::task::spawn_blocking(job).await.unwrap_or_else(|error| {
-            Err(Failure {
-                reason: Reason::Failed,
-                why: error.to_string(),
-            })
-        })
+        tokio::task::spawn_blocking(job)
+            .await
+            .unwrap_or_else(|error| Err(Failure { reason: Reason::Failed, why: error.to_string() }))
     }
 
     /// A file that belongs to `tools.lock`, copied to where an installer expects it.
@@ -223,12 +182,7 @@ pub(super) struct Ran {
 impl Ran {
     /// The last line that says something, cut to a readable length.
     fn last_words(&self) -> String {
-        let mut lines = self
-            .tail
-            .iter()
-            .rev()
-            .map(|line| line.trim())
-            .filter(|line| !line.is_empty());
+        let mut lines = self.tail.iter().rev().map(|line| line.trim()).filter(|line| !line.is_empty());
         lines.next().unwrap_or("no message").chars().take(300).collect()
     }
 }
