@@ -18,11 +18,7 @@ fn main() -> ExitCode {
     if args.first().is_some_and(|first| first == GUARD_ARGUMENT) {
         return guard::main();
     }
-    let number = |index: usize, default| {
-        args.get(index)
-            .and_then(|arg| arg.parse().ok())
-            .unwrap_or(default)
-    };
+    let number = |index: usize, default| args.get(index).and_then(|arg| arg.parse().ok()).unwrap_or(default);
     match measure(number(0, 300), number(1, 7)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -33,9 +29,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(children: u32, rounds: u32) -> Result<(), Box<dyn std::error::Error>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     println!("{:>24} {:>9} {:>9} {:>9}", "", "bare", "guarded", "added");
     for at_once in [1, 4] {
         let (mut bare, mut guarded) = (Vec::new(), Vec::new());
@@ -43,10 +37,7 @@ fn measure(children: u32, rounds: u32) -> Result<(), Box<dyn std::error::Error>>
             bare.push(bare_round(children, at_once)?);
             guarded.push(runtime.block_on(guarded_round(children, at_once))?);
         }
-        let (bare, guarded) = (
-            best(&bare) / f64::from(children),
-            best(&guarded) / f64::from(children),
-        );
+        let (bare, guarded) = (best(&bare) / f64::from(children), best(&guarded) / f64::from(children));
         println!(
             "{:>20} × {at_once} {bare:>8.3}  {guarded:>8.3}  {:>8.3}",
             format!("{children} children"),
@@ -55,19 +46,13 @@ fn measure(children: u32, rounds: u32) -> Result<(), Box<dyn std::error::Error>>
     }
     let begun = Instant::now();
     runtime.block_on(guarded_round(1, 1))?;
-    println!(
-        "one child with the start and the end of its guard: {:.3}",
-        begun.elapsed().as_secs_f64() * 1e3
-    );
+    println!("one child with the start and the end of its guard: {:.3}", begun.elapsed().as_secs_f64() * 1e3);
     Ok(())
 }
 
 /// The shortest, in milliseconds.
 fn best(times: &[Duration]) -> f64 {
-    times
-        .iter()
-        .min()
-        .map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+    times.iter().min().map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
 }
 
 /// As much as the supervisor does for a child, without it: both outputs read to their end, then the code.
@@ -82,20 +67,15 @@ fn bare_round(children: u32, at_once: u32) -> std::io::Result<Duration> {
                             clippy::disallowed_methods,
                             reason = "the bare spawn is what the guard is compared with"
                         )]
-                        std::process::Command::new(PROGRAM)
-                            .env_clear()
-                            .stdin(Stdio::null())
-                            .output()?;
+                        std::process::Command::new(PROGRAM).env_clear().stdin(Stdio::null()).output()?;
                     }
                     Ok(())
                 })
             })
             .collect();
-        threads.into_iter().try_for_each(|thread| {
-            thread
-                .join()
-                .unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()))
-        })
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into())))
     })?;
     Ok(begun.elapsed())
 }
@@ -104,18 +84,14 @@ fn bare_round(children: u32, at_once: u32) -> std::io::Result<Duration> {
 async fn guarded_round(children: u32, at_once: u32) -> Result<Duration, ProcessError> {
     let supervisor = Supervisor::new(Redactor::default());
     let (_source, cancel) = CancelSource::new();
-    supervisor
-        .run(Command::new(PROGRAM, "/"), None, &cancel, |_, _| {})
-        .await?;
+    supervisor.run(Command::new(PROGRAM, "/"), None, &cancel, |_, _| {}).await?;
     let begun = Instant::now();
     let mut lanes = tokio::task::JoinSet::<Result<(), ProcessError>>::new();
     for _ in 0..at_once {
         let (supervisor, cancel) = (supervisor.clone(), cancel.clone());
         lanes.spawn(async move {
             for _ in 0..children / at_once {
-                supervisor
-                    .run(Command::new(PROGRAM, "/"), None, &cancel, |_, _| {})
-                    .await?;
+                supervisor.run(Command::new(PROGRAM, "/"), None, &cancel, |_, _| {}).await?;
             }
             Ok(())
         });

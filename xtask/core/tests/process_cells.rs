@@ -24,26 +24,14 @@ struct Shape {
 }
 
 const SHAPES: [Shape; 6] = [
-    Shape {
-        name: "a child in the background",
-        script: "sleep 1000 & wait",
-        sleeps: 1,
-    },
+    Shape { name: "a child in the background", script: "sleep 1000 & wait", sleeps: 1 },
     Shape {
         name: "a child that ignores SIGINT and SIGTERM",
         script: "trap '' INT TERM; sleep 1000 & while :; do sleep 1000; done",
         sleeps: 2,
     },
-    Shape {
-        name: "a child in the foreground",
-        script: "sleep 1000; :",
-        sleeps: 1,
-    },
-    Shape {
-        name: "a child in a session of its own",
-        script: "setsid sleep 1000 & wait",
-        sleeps: 1,
-    },
+    Shape { name: "a child in the foreground", script: "sleep 1000; :", sleeps: 1 },
+    Shape { name: "a child in a session of its own", script: "setsid sleep 1000 & wait", sleeps: 1 },
     // Beyond the sixteen: all of it at once, and deeper.
     Shape {
         name: "a stubborn tree over three sessions",
@@ -74,10 +62,7 @@ struct Running {
 fn launch(shape: Shape, case: &str) -> Running {
     let variable = format!("PROBE_CASE={}-{case}-{}", std::process::id(), shape.name);
     let (name, value) = variable.split_once('=').unwrap();
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the probe is started as CI would start the binary"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the probe is started as CI would start the binary")]
     let probe = Command::new(env!("CARGO_BIN_EXE_process-probe"))
         .args(["sh", "-c", shape.script])
         .env(name, value)
@@ -86,31 +71,19 @@ fn launch(shape: Shape, case: &str) -> Running {
         .spawn()
         .unwrap();
     let pid = Pid::from_child(&probe);
-    Running {
-        probe,
-        pid,
-        guard: None,
-        variable,
-    }
+    Running { probe, pid, guard: None, variable }
 }
 
 /// Launches it and waits until all of it is there.
 fn start(shape: Shape, case: &str) -> Running {
     let mut running = launch(shape, case);
-    let sleeps = || {
-        processes_with(&running.variable)
-            .iter()
-            .filter(|(_, name)| name == "sleep")
-            .count()
-    };
+    let sleeps = || processes_with(&running.variable).iter().filter(|(_, name)| name == "sleep").count();
     assert!(
         before(patience(), || sleeps() == shape.sleeps),
         "{shape:?}: {:?}",
         processes_with(&running.variable)
     );
-    running.guard = children(&running.pid.as_raw_nonzero().to_string())
-        .first()
-        .copied();
+    running.guard = children(&running.pid.as_raw_nonzero().to_string()).first().copied();
     assert!(running.guard.is_some());
     running
 }
@@ -119,11 +92,7 @@ impl Running {
     fn left(&self) -> Vec<(Pid, String)> {
         let mut left = processes_with(&self.variable);
         left.retain(|(pid, _)| runs(*pid));
-        left.extend(
-            self.guard
-                .filter(|guard| runs(*guard))
-                .map(|guard| (guard, "the guard".to_owned())),
-        );
+        left.extend(self.guard.filter(|guard| runs(*guard)).map(|guard| (guard, "the guard".to_owned())));
         left
     }
 }
@@ -149,10 +118,7 @@ fn check(shape: Shape, stop: Stop) {
         status.is_some()
     });
     let Some(status) = status else {
-        panic!(
-            "{shape:?}, {stop:?}: still runs after 2.5 s: {:?}",
-            running.left()
-        )
+        panic!("{shape:?}, {stop:?}: still runs after 2.5 s: {:?}", running.left())
     };
     let deadline = if stop == Stop::Process(Signal::KILL) {
         assert_eq!(status.signal(), Some(9));
@@ -162,50 +128,34 @@ fn check(shape: Shape, stop: Stop) {
         Instant::now() + Duration::from_secs(1)
     };
     let gone = before(deadline, || running.left().is_empty());
-    println!(
-        "{:>5} ms  {stop:?}, {}",
-        stopped.elapsed().as_millis(),
-        shape.name
-    );
+    println!("{:>5} ms  {stop:?}, {}", stopped.elapsed().as_millis(), shape.name);
     assert!(gone, "{shape:?}, {stop:?}: left: {:?}", running.left());
 }
 
 #[test]
 fn sigint_to_the_process_leaves_nothing() {
-    SHAPES
-        .iter()
-        .for_each(|shape| check(*shape, Stop::Process(Signal::INT)));
+    SHAPES.iter().for_each(|shape| check(*shape, Stop::Process(Signal::INT)));
 }
 
 #[test]
 fn sigterm_to_the_process_leaves_nothing() {
-    SHAPES
-        .iter()
-        .for_each(|shape| check(*shape, Stop::Process(Signal::TERM)));
+    SHAPES.iter().for_each(|shape| check(*shape, Stop::Process(Signal::TERM)));
 }
 
 #[test]
 fn sigkill_to_the_process_leaves_nothing() {
-    SHAPES
-        .iter()
-        .for_each(|shape| check(*shape, Stop::Process(Signal::KILL)));
+    SHAPES.iter().for_each(|shape| check(*shape, Stop::Process(Signal::KILL)));
 }
 
 #[test]
 fn sigint_to_the_group_leaves_nothing() {
-    SHAPES
-        .iter()
-        .for_each(|shape| check(*shape, Stop::Group(Signal::INT)));
+    SHAPES.iter().for_each(|shape| check(*shape, Stop::Group(Signal::INT)));
 }
 
 #[test]
 fn a_run_that_is_stopped_while_it_starts_leaves_nothing_either() {
     for n in 0..40 {
-        let shape = Shape {
-            name: "starting",
-            script: "setsid sleep 1000 & sleep 1000 & wait",
-            sleeps: 0,
-        };
+        let shape = Shape { name: "starting", script: "setsid sleep 1000 & sleep 1000 & wait", sleeps: 0 };
         let mut running = launch(shape, &n.to_string());
         // From before the guard exists until after the task is complete.
         let moment = Instant::now() + Duration::from_micros(300) * n;
@@ -224,13 +174,8 @@ fn a_run_that_is_stopped_while_it_starts_leaves_nothing_either() {
         );
         let status = running.probe.wait().unwrap();
         // Before it has its handlers, the probe itself dies of the signal.
-        assert!(
-            status.code() == Some(130) || matches!(status.signal(), Some(2 | 9)),
-            "{n}: {status:?}"
-        );
-        let gone = before(Instant::now() + Duration::from_secs(3), || {
-            running.left().is_empty()
-        });
+        assert!(status.code() == Some(130) || matches!(status.signal(), Some(2 | 9)), "{n}: {status:?}");
+        let gone = before(Instant::now() + Duration::from_secs(3), || running.left().is_empty());
         assert!(gone, "{n}: {:?}", running.left());
     }
 }
@@ -254,24 +199,14 @@ fn a_run_whose_guard_is_killed_ends_with_an_error_and_takes_its_tasks_along() {
     kill_process(running.guard.unwrap(), Signal::KILL).unwrap();
     assert!(before(patience(), || running.probe.try_wait().unwrap().is_some()));
     assert_eq!(running.probe.wait().unwrap().code(), Some(20));
-    assert!(
-        before(patience(), || running.left().is_empty()),
-        "{:?}",
-        running.left()
-    );
+    assert!(before(patience(), || running.left().is_empty()), "{:?}", running.left());
 }
 
 #[test]
 fn signals_that_were_ignored_when_the_run_began_are_not_ignored_in_a_task() {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the probe is started as nohup would start it"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the probe is started as nohup would start it")]
     let status = Command::new("sh")
-        .args([
-            "-c",
-            "trap '' INT TERM HUP; exec \"$0\" sh -c 'kill -INT $$; exit 3'",
-        ])
+        .args(["-c", "trap '' INT TERM HUP; exec \"$0\" sh -c 'kill -INT $$; exit 3'"])
         .arg(env!("CARGO_BIN_EXE_process-probe"))
         .stdin(Stdio::null())
         .status()

@@ -25,9 +25,7 @@ fn never() -> Cancel {
 fn sh(script: &str) -> Command {
     let mut command = Command::new("sh", "/");
     command.args = vec!["-c".into(), script.into()];
-    command
-        .env
-        .insert("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into());
+    command.env.insert("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into());
     command
 }
 
@@ -76,11 +74,7 @@ async fn a_child_has_the_variables_that_it_was_given_and_no_others() {
     let mut command = sh("env");
     command.env.insert("GIVEN".into(), "a b".into());
     let finished = run(command).await.unwrap();
-    let mut names: Vec<_> = finished
-        .tail
-        .iter()
-        .filter_map(|line| Some(line.split_once('=')?.0))
-        .collect();
+    let mut names: Vec<_> = finished.tail.iter().filter_map(|line| Some(line.split_once('=')?.0)).collect();
     names.sort_unstable();
     // The shell itself adds PWD, and the guard its marker.
     assert_eq!(names, ["GIVEN", "PATH", "PWD", "XTASK_TASK"]);
@@ -94,14 +88,8 @@ async fn a_child_has_no_terminal() {
 
 #[tokio::test]
 async fn a_child_has_no_descriptor_of_ours_and_none_of_another_child() {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a child without a supervisor is what it is compared with"
-    )]
-    let bare = std::process::Command::new("ls")
-        .arg("/proc/self/fd")
-        .output()
-        .unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a child without a supervisor is what it is compared with")]
+    let bare = std::process::Command::new("ls").arg("/proc/self/fd").output().unwrap();
     let supervisor = supervisor();
     let (source, cancel) = CancelSource::new();
     let (ready, mut wait) = tokio::sync::mpsc::unbounded_channel();
@@ -110,10 +98,7 @@ async fn a_child_has_no_descriptor_of_ours_and_none_of_another_child() {
     });
     let list = async {
         wait.recv().await.unwrap();
-        let finished = supervisor
-            .run(sh("exec ls /proc/self/fd"), None, &cancel, |_, _| {})
-            .await
-            .unwrap();
+        let finished = supervisor.run(sh("exec ls /proc/self/fd"), None, &cancel, |_, _| {}).await.unwrap();
         source.raise();
         text(finished.stdout.bytes())
     };
@@ -138,11 +123,7 @@ async fn standard_input_of_any_length_arrives_while_the_output_is_drained() {
     command.stdin = Stdin::Bytes(bytes.clone());
     let finished = run(command).await.unwrap();
     assert_eq!(finished.exit, Exit::Code(0));
-    assert!(
-        finished.stdout.bytes() == bytes,
-        "{} bytes came back",
-        finished.stdout.bytes().len()
-    );
+    assert!(finished.stdout.bytes() == bytes, "{} bytes came back", finished.stdout.bytes().len());
 }
 
 #[tokio::test]
@@ -154,18 +135,13 @@ async fn a_child_that_does_not_read_its_input_ends_normally() {
 
 #[tokio::test]
 async fn without_input_a_child_reads_the_end_at_once() {
-    assert_eq!(
-        text(run(sh("cat; echo end")).await.unwrap().stdout.bytes()),
-        "end\n"
-    );
+    assert_eq!(text(run(sh("cat; echo end")).await.unwrap().stdout.bytes()), "end\n");
 }
 
 #[tokio::test]
 async fn both_pipes_are_drained_in_whatever_order_they_are_filled() {
     let block = "head -c 1000000 /dev/zero";
-    let finished = run(sh(&format!("{block} >&2; {block}; {block} >&2; {block}")))
-        .await
-        .unwrap();
+    let finished = run(sh(&format!("{block} >&2; {block}; {block} >&2; {block}"))).await.unwrap();
     assert_eq!(finished.exit, Exit::Code(0));
     assert_eq!(finished.stdout.bytes().len(), 2_000_000);
     assert!(finished.stderr.truncated());
@@ -199,13 +175,7 @@ async fn secrets_leave_masked_even_when_they_are_printed_in_two_writes() {
     let finished = supervisor.run(command, None, &never(), on_line).await.unwrap();
     supervisor.shutdown().await;
     seen.sort_by_key(|(stream, _)| *stream == Stream::Stderr);
-    assert_eq!(
-        seen,
-        [
-            (Stream::Stdout, "one ***".to_owned()),
-            (Stream::Stderr, "***".to_owned())
-        ]
-    );
+    assert_eq!(seen, [(Stream::Stdout, "one ***".to_owned()), (Stream::Stderr, "***".to_owned())]);
     assert!(!finished.tail.concat().contains("hunt"), "{finished:?}");
     let log = std::fs::read_to_string(log).unwrap();
     assert_eq!(log.matches("***").count(), 2, "{log}");
@@ -231,10 +201,7 @@ async fn a_full_disk_stops_the_child_and_names_the_log() {
     let started = Instant::now();
     let error = run(command).await.unwrap_err();
     assert!(started.elapsed() < LONG);
-    assert_eq!(
-        error.to_string(),
-        "cannot write the log /dev/full: No space left on device (os error 28)"
-    );
+    assert_eq!(error.to_string(), "cannot write the log /dev/full: No space left on device (os error 28)");
 }
 
 #[tokio::test]
@@ -263,20 +230,11 @@ async fn a_program_that_cannot_be_started_is_described() {
         (folder.path().join("none"), "was not found"),
         (folder.path().to_path_buf(), "it is a directory"),
         (file("text", b"text", 0o644), "its permissions do not allow it"),
-        (
-            file("script", b"#!/no/such/interpreter\n", 0o755),
-            "the interpreter that it names is missing",
-        ),
-        (
-            file("elf", b"\x7fELF\x02\x01\x01\0rubbish", 0o755),
-            "it is not a program for this system",
-        ),
+        (file("script", b"#!/no/such/interpreter\n", 0o755), "the interpreter that it names is missing"),
+        (file("elf", b"\x7fELF\x02\x01\x01\0rubbish", 0o755), "it is not a program for this system"),
     ] {
         let error = run(Command::new(&program, "/")).await.unwrap_err().to_string();
-        assert!(
-            error.contains(expected) && error.contains(program.to_str().unwrap()),
-            "{error}"
-        );
+        assert!(error.contains(expected) && error.contains(program.to_str().unwrap()), "{error}");
     }
 }
 
@@ -285,10 +243,7 @@ async fn arguments_that_are_too_long_are_an_error_and_a_great_many_are_not() {
     for length in [200_000, 20_000_000] {
         let mut command = sh("exit 0");
         command.args.push("x".repeat(length).into());
-        assert!(
-            matches!(run(command).await, Err(ProcessError::TooLong { .. })),
-            "{length}"
-        );
+        assert!(matches!(run(command).await, Err(ProcessError::TooLong { .. })), "{length}");
     }
     let mut command = sh("echo $#");
     command.args.push("sh".into());
@@ -300,21 +255,10 @@ async fn arguments_that_are_too_long_are_an_error_and_a_great_many_are_not() {
 async fn a_deadline_stops_the_child() {
     let supervisor = supervisor();
     let deadline = Instant::now() + Duration::from_millis(100);
-    let finished = supervisor
-        .run(
-            sh("echo begun; exec sleep 1000"),
-            Some(deadline),
-            &never(),
-            |_, _| {},
-        )
-        .await
-        .unwrap();
+    let finished =
+        supervisor.run(sh("echo begun; exec sleep 1000"), Some(deadline), &never(), |_, _| {}).await.unwrap();
     assert_eq!(finished.exit, Exit::TimedOut);
-    assert_eq!(
-        text(finished.stdout.bytes()),
-        "begun\n",
-        "what it said until then is kept"
-    );
+    assert_eq!(text(finished.stdout.bytes()), "begun\n", "what it said until then is kept");
     assert!(finished.duration < LONG);
     supervisor.shutdown().await;
 }
@@ -344,10 +288,7 @@ async fn stop_when_ready(script: &str, stop: StopPolicy) -> Finished {
     let mut command = sh(script);
     command.stop = stop;
     let (source, cancel) = CancelSource::new();
-    let finished = supervisor
-        .run(command, None, &cancel, |_, _| source.raise())
-        .await
-        .unwrap();
+    let finished = supervisor.run(command, None, &cancel, |_, _| source.raise()).await.unwrap();
     supervisor.shutdown().await;
     finished
 }
@@ -383,10 +324,7 @@ async fn a_run_that_is_already_stopped_starts_nothing() {
     let supervisor = supervisor();
     let (source, cancel) = CancelSource::new();
     source.raise();
-    let finished = supervisor
-        .run(sh("exit 0"), None, &cancel, |_, _| {})
-        .await
-        .unwrap();
+    let finished = supervisor.run(sh("exit 0"), None, &cancel, |_, _| {}).await.unwrap();
     assert_eq!(finished.exit, Exit::Cancelled);
     assert!(children("thread-self").is_empty(), "not even the guard");
 }
@@ -402,19 +340,10 @@ async fn what_a_task_leaves_behind_is_killed_at_once_and_holds_nothing_up() {
             "without its environment",
             "exec 3>&1; env -i setsid sh -c 'echo $$ >&3; exec sleep 1000' & read x < /dev/null; sleep 0.2",
         ),
-        (
-            "twice removed",
-            "setsid sh -c 'setsid sh -c \"echo \\$\\$; exec sleep 1000\" & wait' & sleep 0.2",
-        ),
+        ("twice removed", "setsid sh -c 'setsid sh -c \"echo \\$\\$; exec sleep 1000\" & wait' & sleep 0.2"),
     ] {
-        let finished = supervisor
-            .run(sh(script), None, &never(), |_, _| {})
-            .await
-            .unwrap();
-        assert!(
-            finished.duration < Duration::from_secs(10),
-            "{case}: {finished:?}"
-        );
+        let finished = supervisor.run(sh(script), None, &never(), |_, _| {}).await.unwrap();
+        assert!(finished.duration < Duration::from_secs(10), "{case}: {finished:?}");
         let pid = Pid::from_raw(text(finished.stdout.bytes()).trim().parse().unwrap()).unwrap();
         assert!(before(patience(), || !runs(pid)), "{case}");
     }
@@ -426,15 +355,9 @@ async fn a_task_is_reported_when_nothing_of_it_is_left() {
     let supervisor = supervisor();
     for _ in 0..20 {
         let script = "setsid sleep 1000 & echo $!; sleep 1000 & echo $!";
-        let finished = supervisor
-            .run(sh(script), None, &never(), |_, _| {})
-            .await
-            .unwrap();
+        let finished = supervisor.run(sh(script), None, &never(), |_, _| {}).await.unwrap();
         for pid in text(finished.stdout.bytes()).lines() {
-            assert!(
-                !runs(Pid::from_raw(pid.parse().unwrap()).unwrap()),
-                "{pid} still runs"
-            );
+            assert!(!runs(Pid::from_raw(pid.parse().unwrap()).unwrap()), "{pid} still runs");
         }
     }
     supervisor.shutdown().await;
@@ -458,19 +381,12 @@ async fn what_one_task_has_in_the_background_survives_the_end_of_another() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         for _ in 0..5 {
-            supervisor
-                .run(sh("setsid sleep 1000 &"), None, &cancel, |_, _| {})
-                .await
-                .unwrap();
+            supervisor.run(sh("setsid sleep 1000 &"), None, &cancel, |_, _| {}).await.unwrap();
         }
         std::fs::write(&go, "").unwrap();
     };
     let (finished, ()) = tokio::join!(first, second);
-    assert_eq!(
-        finished.unwrap().exit,
-        Exit::Code(0),
-        "its helper was alive to the end"
-    );
+    assert_eq!(finished.unwrap().exit, Exit::Code(0), "its helper was alive to the end");
     let helper = Pid::from_raw(std::fs::read_to_string(pid).unwrap().trim().parse().unwrap()).unwrap();
     assert!(before(patience(), || !runs(helper)), "and no longer");
     supervisor.shutdown().await;
@@ -511,15 +427,9 @@ async fn a_guard_that_dies_is_an_error_for_what_runs_and_for_what_comes() {
     let supervisor = supervisor();
     let kill = |_, _: &str| kill_process(guard(), Signal::KILL).unwrap();
     let cancel = never();
-    let error = supervisor
-        .run(sh("echo ready; exec sleep 1000"), None, &cancel, kill)
-        .await
-        .unwrap_err();
+    let error = supervisor.run(sh("echo ready; exec sleep 1000"), None, &cancel, kill).await.unwrap_err();
     assert!(matches!(error, ProcessError::Guard(_)), "{error}");
-    let error = supervisor
-        .run(sh("exit 0"), None, &cancel, |_, _| {})
-        .await
-        .unwrap_err();
+    let error = supervisor.run(sh("exit 0"), None, &cancel, |_, _| {}).await.unwrap_err();
     assert!(matches!(error, ProcessError::Guard(_)), "{error}");
     supervisor.shutdown().await;
 }
@@ -528,10 +438,7 @@ async fn a_guard_that_dies_is_an_error_for_what_runs_and_for_what_comes() {
 async fn a_binary_that_is_no_guard_is_an_error_and_not_a_hang() {
     for wrong in ["/bin/true", "/bin/cat", "/no/such/file"] {
         let supervisor = Supervisor::with_guard(Redactor::default(), wrong);
-        let error = supervisor
-            .run(sh("exit 0"), None, &never(), |_, _| {})
-            .await
-            .unwrap_err();
+        let error = supervisor.run(sh("exit 0"), None, &never(), |_, _| {}).await.unwrap_err();
         assert!(matches!(error, ProcessError::Guard(_)), "{wrong}: {error}");
         supervisor.shutdown().await;
     }
@@ -552,34 +459,18 @@ async fn the_end_of_the_run_ends_what_still_runs_and_lets_nothing_start() {
     };
     let (finished, ()) = tokio::join!(running, ending);
     let finished = finished.unwrap();
-    assert_eq!(
-        finished.exit,
-        Exit::Signal(9),
-        "a run that is over does not wait for a long grace"
-    );
+    assert_eq!(finished.exit, Exit::Signal(9), "a run that is over does not wait for a long grace");
     assert!(finished.duration < LONG);
-    assert!(
-        children("thread-self").is_empty(),
-        "the guard is gone and collected"
-    );
-    let error = supervisor
-        .run(sh("exit 0"), None, &cancel, |_, _| {})
-        .await
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the run is over: no more processes are started"
-    );
+    assert!(children("thread-self").is_empty(), "the guard is gone and collected");
+    let error = supervisor.run(sh("exit 0"), None, &cancel, |_, _| {}).await.unwrap_err();
+    assert_eq!(error.to_string(), "the run is over: no more processes are started");
 }
 
 #[tokio::test]
 async fn many_tasks_at_once_end_well_and_leave_no_descriptor_open() {
     let supervisor = supervisor();
     let cancel = never();
-    supervisor
-        .run(sh("exit 0"), None, &cancel, |_, _| {})
-        .await
-        .unwrap();
+    supervisor.run(sh("exit 0"), None, &cancel, |_, _| {}).await.unwrap();
     let open = |process: &str| std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
     let guard = guard().as_raw_nonzero().to_string();
     let in_guard = open(&guard);
@@ -592,20 +483,13 @@ async fn many_tasks_at_once_end_well_and_leave_no_descriptor_open() {
                     .run(sh(&format!("echo {n}; exit {n}")), None, &cancel, |_, _| {})
                     .await
                     .unwrap();
-                assert_eq!(
-                    (finished.exit, finished.tail),
-                    (Exit::Code(n), vec![n.to_string()])
-                );
+                assert_eq!((finished.exit, finished.tail), (Exit::Code(n), vec![n.to_string()]));
             });
         }
         while let Some(done) = tasks.join_next().await {
             done.unwrap();
         }
     }
-    assert!(
-        before(patience(), || open(&guard) == in_guard),
-        "{} and {in_guard}",
-        open(&guard)
-    );
+    assert!(before(patience(), || open(&guard) == in_guard), "{} and {in_guard}", open(&guard));
     supervisor.shutdown().await;
 }

@@ -62,10 +62,7 @@ pub enum StopSignal {
 impl Default for StopPolicy {
     /// SIGTERM and 1.5 s: a run that is stopped ends within 2.5 s.
     fn default() -> Self {
-        StopPolicy {
-            signal: StopSignal::Terminate,
-            grace: Duration::from_millis(1500),
-        }
+        StopPolicy { signal: StopSignal::Terminate, grace: Duration::from_millis(1500) }
     }
 }
 
@@ -86,25 +83,14 @@ impl Command {
 
     /// The file to execute; also finds the mistakes that the system would report without saying which of the names is wrong.
     pub(super) fn resolve(&self) -> Result<PathBuf, ProcessError> {
-        let directory = std::fs::metadata(&self.cwd).and_then(|data| {
-            if data.is_dir() {
-                Ok(())
-            } else {
-                Err(io::ErrorKind::NotADirectory.into())
-            }
-        });
+        let directory = std::fs::metadata(&self.cwd)
+            .and_then(|data| if data.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) });
         if let Err(source) = directory {
-            return Err(ProcessError::BadDirectory {
-                path: self.cwd.clone(),
-                source,
-            });
+            return Err(ProcessError::BadDirectory { path: self.cwd.clone(), source });
         }
         if let Some(bad) = self.strings().find(|string| string.as_bytes().contains(&0)) {
             let what = bad.to_string_lossy().into_owned();
-            return Err(ProcessError::ZeroByte {
-                program: self.program.clone(),
-                what,
-            });
+            return Err(ProcessError::ZeroByte { program: self.program.clone(), what });
         }
         let mut seen = None;
         let mut searched = Vec::new();
@@ -113,28 +99,18 @@ impl Command {
                 Ok(()) => return Ok(candidate),
                 Err(Unfit::Missing) => searched.push(candidate),
                 Err(Unfit::NotExecutable(why)) => {
-                    seen.get_or_insert(ProcessError::NotExecutable {
-                        program: candidate,
-                        why,
-                    });
+                    seen.get_or_insert(ProcessError::NotExecutable { program: candidate, why });
                 }
             }
         }
-        Err(seen.unwrap_or(ProcessError::NotFound {
-            program: self.program.clone(),
-            searched,
-        }))
+        Err(seen.unwrap_or(ProcessError::NotFound { program: self.program.clone(), searched }))
     }
 
     fn candidates(&self) -> Vec<PathBuf> {
         if self.program.as_bytes().contains(&b'/') {
             return vec![self.cwd.join(&self.program)];
         }
-        let path = self
-            .env
-            .get(OsStr::new("PATH"))
-            .map(OsString::as_os_str)
-            .unwrap_or_default();
+        let path = self.env.get(OsStr::new("PATH")).map(OsString::as_os_str).unwrap_or_default();
         // Relative entries would make the choice of program depend on the directory: a trap, not a feature.
         std::env::split_paths(path)
             .filter(|entry| entry.is_absolute())
@@ -144,11 +120,7 @@ impl Command {
 
     fn strings(&self) -> impl Iterator<Item = &OsStr> {
         let env = self.env.iter().flat_map(|(name, value)| [name, value]);
-        [&self.program]
-            .into_iter()
-            .chain(&self.args)
-            .chain(env)
-            .map(OsString::as_os_str)
+        [&self.program].into_iter().chain(&self.args).chain(env).map(OsString::as_os_str)
     }
 }
 
@@ -173,16 +145,7 @@ fn executable(path: &Path) -> Result<(), Unfit> {
 impl fmt::Debug for Command {
     /// Shows no value of a variable and nothing of the standard input: both may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Command {
-            program,
-            args,
-            cwd,
-            env,
-            stdin: _,
-            stop,
-            stdout_limit: _,
-            log,
-        } = self;
+        let Command { program, args, cwd, env, stdin: _, stop, stdout_limit: _, log } = self;
         f.debug_struct("Command")
             .field("program", program)
             .field("args", args)
@@ -213,19 +176,10 @@ mod tests {
         let tool = folder.path().join("tool");
         std::fs::write(&tool, "").unwrap();
         let mut command = Command::new("tool", folder.path());
-        assert!(
-            matches!(command.resolve(), Err(ProcessError::NotFound { .. })),
-            "no PATH at all"
-        );
+        assert!(matches!(command.resolve(), Err(ProcessError::NotFound { .. })), "no PATH at all");
 
-        command.env.insert(
-            "PATH".into(),
-            format!(".:/nowhere:{}", folder.path().display()).into(),
-        );
-        assert!(matches!(
-            command.resolve(),
-            Err(ProcessError::NotExecutable { .. })
-        ));
+        command.env.insert("PATH".into(), format!(".:/nowhere:{}", folder.path().display()).into());
+        assert!(matches!(command.resolve(), Err(ProcessError::NotExecutable { .. })));
 
         std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
         assert_eq!(command.resolve().unwrap(), tool);
@@ -237,12 +191,8 @@ mod tests {
     #[test]
     fn a_name_that_is_nowhere_is_reported_with_the_places_that_were_searched() {
         let mut command = Command::new("no-such-tool", "/");
-        command
-            .env
-            .insert("PATH".into(), "/nowhere:relative:/void".into());
-        let Err(error) = command.resolve() else {
-            panic!("found")
-        };
+        command.env.insert("PATH".into(), "/nowhere:relative:/void".into());
+        let Err(error) = command.resolve() else { panic!("found") };
         assert_eq!(
             error.to_string(),
             "`no-such-tool` was not found; tried /nowhere/no-such-tool, /void/no-such-tool"

@@ -70,11 +70,7 @@ pub enum ProcessError {
 
 fn tried(searched: &[PathBuf]) -> String {
     let shown: Vec<String> = searched.iter().map(|path| path.display().to_string()).collect();
-    if shown.is_empty() {
-        ": PATH is empty".to_owned()
-    } else {
-        format!("; tried {}", shown.join(", "))
-    }
+    if shown.is_empty() { ": PATH is empty".to_owned() } else { format!("; tried {}", shown.join(", ")) }
 }
 
 impl ProcessError {
@@ -88,10 +84,7 @@ impl ProcessError {
             Errno::NOEXEC => "it is not a program for this system",
             Errno::TOOBIG => return ProcessError::TooLong { program },
             _ => {
-                return ProcessError::System {
-                    program,
-                    source: io::Error::from_raw_os_error(errno),
-                };
+                return ProcessError::System { program, source: io::Error::from_raw_os_error(errno) };
             }
         };
         ProcessError::NotExecutable { program, why }
@@ -104,35 +97,18 @@ impl From<ProcessError> for StageError {
         match error {
             ProcessError::NotFound { program, searched } => StageError::ToolMissing {
                 tool: program.to_string_lossy().into_owned(),
-                tried: searched
-                    .iter()
-                    .map(|path| format!("{} does not exist", path.display()))
-                    .collect(),
+                tried: searched.iter().map(|path| format!("{} does not exist", path.display())).collect(),
             },
-            ProcessError::Log { path, source } => StageError::Io {
-                doing: "cannot write",
-                path,
-                source,
-            },
-            ProcessError::BadDirectory { path, source } => StageError::Io {
-                doing: "cannot run in",
-                path,
-                source,
-            },
+            ProcessError::Log { path, source } => StageError::Io { doing: "cannot write", path, source },
+            ProcessError::BadDirectory { path, source } => {
+                StageError::Io { doing: "cannot run in", path, source }
+            }
             ProcessError::ZeroByte { .. } => StageError::Config(how),
             ProcessError::NotExecutable { program, .. }
             | ProcessError::TooLong { program }
             | ProcessError::System { program, .. } => {
-                let tool = program
-                    .file_name()
-                    .unwrap_or(program.as_os_str())
-                    .to_string_lossy()
-                    .into_owned();
-                StageError::ToolBroke {
-                    tool,
-                    how: format!("did not start: {how}"),
-                    log: None,
-                }
+                let tool = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
+                StageError::ToolBroke { tool, how: format!("did not start: {how}"), log: None }
             }
             ProcessError::Guard(how) => StageError::ToolBroke {
                 tool: "xtask __guard".to_owned(),

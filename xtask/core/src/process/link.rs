@@ -35,10 +35,7 @@ pub(super) struct Link {
 
 #[derive(Debug)]
 enum Outgoing {
-    Frame {
-        bytes: Vec<u8>,
-        descriptors: Vec<OwnedFd>,
-    },
+    Frame { bytes: Vec<u8>, descriptors: Vec<OwnedFd> },
     Close,
 }
 
@@ -66,10 +63,7 @@ impl Link {
         };
         let (ours, theirs) = StdStream::pair().map_err(failed)?;
         ours.set_nonblocking(true).map_err(failed)?;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the one place that starts the guard"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that starts the guard")]
         let child = Command::new(guard)
             .arg0("xtask")
             .arg(GUARD_ARGUMENT)
@@ -85,11 +79,7 @@ impl Link {
         let (outgoing, requests) = unbounded_channel();
         tokio::spawn(write(Arc::clone(&stream), requests));
         let reader = Mutex::new(Some(tokio::spawn(read(stream, Arc::clone(&routes), child))));
-        Ok(Link {
-            outgoing,
-            routes,
-            reader,
-        })
+        Ok(Link { outgoing, routes, reader })
     }
 
     /// Asks the guard to start a task with these streams.
@@ -104,19 +94,11 @@ impl Link {
         };
         let (waiting, reply) = oneshot::channel();
         if !self.routes.add(id, waiting)
-            || self
-                .outgoing
-                .send(Outgoing::Frame { bytes, descriptors })
-                .is_err()
+            || self.outgoing.send(Outgoing::Frame { bytes, descriptors }).is_err()
         {
             return Err(gone());
         }
-        Ok(Task {
-            link: self,
-            id,
-            reply,
-            over: false,
-        })
+        Ok(Task { link: self, id, reply, over: false })
     }
 
     /// Lets the guard end; it first kills whatever is left. Returns when it has ended.
@@ -150,10 +132,7 @@ impl Task<'_> {
     pub(super) fn stop(&self) {
         if let Some(bytes) = Request::Stop(self.id).frame() {
             // Fails if the guard is gone; then so is the task.
-            let _ = self.link.outgoing.send(Outgoing::Frame {
-                bytes,
-                descriptors: Vec::new(),
-            });
+            let _ = self.link.outgoing.send(Outgoing::Frame { bytes, descriptors: Vec::new() });
         }
     }
 }
@@ -169,10 +148,7 @@ impl Drop for Task<'_> {
 impl Routes {
     /// False if the guard is gone.
     fn add(&self, id: TaskId, waiting: Sender<Reply>) -> bool {
-        self.lock()
-            .as_mut()
-            .map(|routes| routes.insert(id, waiting))
-            .is_some()
+        self.lock().as_mut().map(|routes| routes.insert(id, waiting)).is_some()
     }
 
     fn deliver(&self, reply: Reply) {
@@ -214,12 +190,7 @@ async fn send(stream: &UnixStream, mut bytes: &[u8], mut descriptors: Vec<OwnedF
                 if !borrowed.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&borrowed)) {
                     return Err(io::ErrorKind::InvalidInput.into());
                 }
-                Ok(rustix::net::sendmsg(
-                    stream,
-                    &[IoSlice::new(bytes)],
-                    &mut control,
-                    SendFlags::empty(),
-                )?)
+                Ok(rustix::net::sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::empty())?)
             })
             .await;
         match sent {
@@ -242,18 +213,11 @@ async fn read(stream: Arc<UnixStream>, routes: Arc<Routes>, mut guard: Child) {
         match stream.try_read(&mut bytes) {
             Ok(0) => break,
             Ok(count) => frames.push(&bytes[..count]),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(_) => break,
         }
         loop {
-            match frames
-                .next()
-                .and_then(|frame| frame.map(|frame| Reply::parse(&frame)).transpose())
-            {
+            match frames.next().and_then(|frame| frame.map(|frame| Reply::parse(&frame)).transpose()) {
                 Ok(Some(reply)) => routes.deliver(reply),
                 Ok(None) => break,
                 Err(_) => break 'open,

@@ -7,13 +7,15 @@
 //!   └ reads the tasks' pipes     └─ task 2 …
 //! ```
 //!
-//! The guard makes the tasks its own children, so it outlives nothing and nothing outlives it: when a task's first process ends,
-//! what the task left behind is killed; when the run ends, in whatever way, the socket closes and the guard kills all that is
-//! left, then ends. On Linux it is a *subreaper*: processes that move to another group or session still become its children
-//! once their parents are gone, and carry the task's number in their environment.
+//! The tasks are the guard's children. When a task's first process ends, what the task left behind is killed; when the run ends,
+//! in whatever way, the socket closes, and the guard kills all that is left, then ends. Should the guard be killed, the run
+//! finds and kills its tasks and fails.
+//!
+//! On Linux the guard is a *subreaper*: processes that move to another group or session still become its children once their
+//! parents are gone, and carry the task's number in their environment.
 //!
 //! Elsewhere (macOS, BSD) there is no subreaper and no `/proc`. There the guard kills process groups only: a process that left
-//! its task's group survives.
+//! its task's group survives, and so do the tasks of a guard that was itself killed.
 //!
 //! Two ways around the guard, for what needs none: [`query`] asks a short question, [`replace`] becomes another program.
 //!

@@ -61,12 +61,7 @@ impl Captured {
 
 impl fmt::Debug for Captured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Captured({} bytes{})",
-            self.bytes.len(),
-            if self.truncated { ", truncated" } else { "" }
-        )
+        write!(f, "Captured({} bytes{})", self.bytes.len(), if self.truncated { ", truncated" } else { "" })
     }
 }
 
@@ -123,13 +118,7 @@ impl Output {
             returned: false,
         };
         let log = log.map(Log::open).transpose()?;
-        Ok(Output {
-            stdout: lane(),
-            stderr: lane(),
-            stdout_limit,
-            tail: VecDeque::new(),
-            log,
-        })
+        Ok(Output { stdout: lane(), stderr: lane(), stdout_limit, tail: VecDeque::new(), log })
     }
 
     /// Takes what one of the streams brought. After an error the log is given up and everything else goes on.
@@ -207,15 +196,12 @@ impl Output {
         let logged = self.log.is_some();
         let lane = self.lane(stream);
         lane.length += text.len();
-        lane.head
-            .extend_from_slice(&text[..text.len().min(LONGEST_LINE - lane.head.len())]);
+        lane.head.extend_from_slice(&text[..text.len().min(LONGEST_LINE - lane.head.len())]);
         if logged {
             lane.pending.extend_from_slice(text);
             if lane.pending.len() > LONGEST_LOG_PIECE {
                 let pending = std::mem::take(&mut lane.pending);
-                self.log
-                    .iter_mut()
-                    .for_each(|log| log.add(stream, &pending, false));
+                self.log.iter_mut().for_each(|log| log.add(stream, &pending, false));
             }
         }
     }
@@ -231,9 +217,7 @@ impl Output {
             self.tail.pop_front();
         }
         self.tail.push_back(line);
-        self.log
-            .iter_mut()
-            .for_each(|log| log.add(stream, &pending, true));
+        self.log.iter_mut().for_each(|log| log.add(stream, &pending, true));
     }
 
     fn flush(&mut self) -> Result<(), LogError> {
@@ -270,17 +254,10 @@ impl Log {
         let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
         let file = made.and_then(|()| File::options().append(true).create(true).open(path));
         match file {
-            Ok(file) => Ok(Log {
-                path: path.into(),
-                file,
-                buffer: Vec::new(),
-                unfinished: None,
-                failed: None,
-            }),
-            Err(source) => Err(LogError {
-                path: path.into(),
-                source,
-            }),
+            Ok(file) => {
+                Ok(Log { path: path.into(), file, buffer: Vec::new(), unfinished: None, failed: None })
+            }
+            Err(source) => Err(LogError { path: path.into(), source }),
         }
     }
 
@@ -335,37 +312,18 @@ mod tests {
         }
         let (remains, error) = output.finish(&mut on_line);
         assert!(error.is_none(), "{error:?}");
-        Seen {
-            lines,
-            log: std::fs::read(&path).unwrap(),
-            remains,
-        }
+        Seen { lines, log: std::fs::read(&path).unwrap(), remains }
     }
 
     fn lines_of(pieces: &[&[u8]]) -> Vec<String> {
         let pieces: Vec<_> = pieces.iter().map(|piece| (Stdout, *piece)).collect();
-        seen(&[], 1000, &pieces)
-            .lines
-            .into_iter()
-            .map(|(_, line)| line)
-            .collect()
+        seen(&[], 1000, &pieces).lines.into_iter().map(|(_, line)| line).collect()
     }
 
     #[test]
     fn streams_are_interleaved_by_line_and_never_within_one() {
-        let seen = seen(
-            &[],
-            1000,
-            &[
-                (Stdout, b"one, "),
-                (Stderr, b"oops\nagain"),
-                (Stdout, b"two\nthree"),
-            ],
-        );
-        assert_eq!(
-            String::from_utf8(seen.log).unwrap(),
-            "oops\none, two\nthree\nagain\n"
-        );
+        let seen = seen(&[], 1000, &[(Stdout, b"one, "), (Stderr, b"oops\nagain"), (Stdout, b"two\nthree")]);
+        assert_eq!(String::from_utf8(seen.log).unwrap(), "oops\none, two\nthree\nagain\n");
         assert_eq!(seen.remains.tail, ["oops", "one, two", "three", "again"]);
         assert_eq!(seen.lines[0], (Stderr, "oops".to_owned()));
         assert_eq!(seen.remains.stdout.bytes(), b"one, two\nthree");
@@ -383,11 +341,8 @@ mod tests {
 
     #[test]
     fn every_masked_form_leaves_and_the_raw_one_stays_for_the_adapter() {
-        let pieces: [(Stream, &[u8]); 3] = [
-            (Stdout, b"token=hunt"),
-            (Stderr, b"hunter22\n"),
-            (Stdout, b"er22\n"),
-        ];
+        let pieces: [(Stream, &[u8]); 3] =
+            [(Stdout, b"token=hunt"), (Stderr, b"hunter22\n"), (Stdout, b"er22\n")];
         let seen = seen(&["hunter22"], 1000, &pieces);
         assert_eq!(String::from_utf8(seen.log).unwrap(), "***\ntoken=***\n");
         assert_eq!(seen.remains.tail, ["***", "token=***"]);
@@ -406,11 +361,7 @@ mod tests {
         assert_eq!(seen.lines[1].1.len(), LONGEST_LINE);
         assert!(seen.lines[1].1.ends_with("x…"));
         let lines: Vec<usize> = seen.log.split(|byte| *byte == b'\n').map(<[u8]>::len).collect();
-        assert_eq!(
-            lines,
-            [4 << 20, 9, 4 << 20, 4, 0],
-            "the other stream's line stands on a line of its own"
-        );
+        assert_eq!(lines, [4 << 20, 9, 4 << 20, 4, 0], "the other stream's line stands on a line of its own");
         assert_eq!(seen.remains.stdout.bytes().len(), 10);
         assert!(seen.remains.stdout.truncated());
     }

@@ -15,33 +15,17 @@ pub fn ask<S: AsRef<OsStr>>(
     args: &[S],
     input: Option<&[u8]>,
 ) -> Result<Vec<u8>, QueryError> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this module is one of the places that spawn"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this module is one of the places that spawn")]
     let mut command = std::process::Command::new(program);
-    command
-        .args(args)
-        .current_dir(directory)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command.stdin(if input.is_some() {
-        Stdio::piped()
-    } else {
-        Stdio::null()
-    });
-    let failed = |why: String| QueryError {
-        program: program.to_owned(),
-        why,
-    };
+    command.args(args).current_dir(directory).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+    let failed = |why: String| QueryError { program: program.to_owned(), why };
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
     let writer = input
         .map(<[u8]>::to_vec)
         .zip(child.stdin.take())
         .map(|(bytes, mut pipe)| std::thread::spawn(move || std::io::Write::write_all(&mut pipe, &bytes)));
-    let output = child
-        .wait_with_output()
-        .map_err(|error| failed(error.to_string()))?;
+    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
     if let Some(writer) = writer {
         // A program that stops reading early says why by its exit status, which is looked at next.
         let _ = writer.join();
@@ -50,11 +34,7 @@ pub fn ask<S: AsRef<OsStr>>(
         Ok(output.stdout)
     } else {
         let said = String::from_utf8_lossy(&output.stderr);
-        let last = said
-            .lines()
-            .rev()
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or("no message");
+        let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
         Err(failed(format!("{}: {last}", output.status)))
     }
 }

@@ -87,11 +87,8 @@ impl Supervisor {
     pub fn new(redactor: Redactor) -> Self {
         // On Linux the link is right even when the file was replaced by a new build meanwhile.
         let this = Path::new("/proc/self/exe");
-        let this = if this.exists() {
-            this.to_path_buf()
-        } else {
-            std::env::current_exe().unwrap_or_default()
-        };
+        let this =
+            if this.exists() { this.to_path_buf() } else { std::env::current_exe().unwrap_or_default() };
         Supervisor::with_guard(redactor, this)
     }
 
@@ -188,9 +185,9 @@ impl Supervisor {
         let mut state = self.state();
         match &*state {
             State::Open(link) => Ok(Arc::clone(link)),
-            State::Closed => Err(ProcessError::Guard(
-                "the run is over: no more processes are started".to_owned(),
-            )),
+            State::Closed => {
+                Err(ProcessError::Guard("the run is over: no more processes are started".to_owned()))
+            }
             State::Unused => {
                 let link = Arc::new(Link::start(&self.0.guard)?);
                 *state = State::Open(Arc::clone(&link));
@@ -207,13 +204,7 @@ impl Supervisor {
 impl Finished {
     fn without_output(exit: Exit, started: Instant) -> Self {
         let (stdout, stderr) = (Captured::default(), Captured::default());
-        Finished {
-            exit,
-            stdout,
-            stderr,
-            tail: Vec::new(),
-            duration: started.elapsed(),
-        }
+        Finished { exit, stdout, stderr, tail: Vec::new(), duration: started.elapsed() }
     }
 }
 
@@ -252,10 +243,7 @@ enum Seen<'b> {
 
 impl<'l> Child<'l> {
     fn start(link: &'l Link, id: TaskId, program: PathBuf, command: Command) -> Result<Self, ProcessError> {
-        let refused = |source| ProcessError::System {
-            program: program.clone(),
-            source,
-        };
+        let refused = |source| ProcessError::System { program: program.clone(), source };
         let (stdout, stdout_end) = pipe_from_child().map_err(refused)?;
         let (stderr, stderr_end) = pipe_from_child().map_err(refused)?;
         let mut descriptors = vec![stdout_end, stderr_end];
@@ -266,10 +254,7 @@ impl<'l> Child<'l> {
                 true
             }
         };
-        let stop = StopPolicy {
-            grace: command.stop.grace.min(LONGEST_GRACE),
-            ..command.stop
-        };
+        let stop = StopPolicy { grace: command.stop.grace.min(LONGEST_GRACE), ..command.stop };
         let spawn = Spawn {
             id,
             program,
@@ -366,10 +351,7 @@ fn read(pipe: &mut Option<pipe::Receiver>, buffer: &mut [u8]) -> usize {
     match pipe.as_ref().map(|pipe| pipe.try_read(buffer)) {
         Some(Ok(count @ 1..)) => count,
         Some(Err(error))
-            if matches!(
-                error.kind(),
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-            ) =>
+            if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
         {
             0
         }

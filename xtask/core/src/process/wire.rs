@@ -137,14 +137,8 @@ impl Reply {
     pub(super) fn frame(self) -> Vec<u8> {
         let (kind, id, value) = match self {
             Reply::Refused { id, errno } => (0, id, errno),
-            Reply::Exited {
-                id,
-                status: Status::Code(code),
-            } => (1, id, code),
-            Reply::Exited {
-                id,
-                status: Status::Signal(signal),
-            } => (2, id, signal),
+            Reply::Exited { id, status: Status::Code(code) } => (1, id, code),
+            Reply::Exited { id, status: Status::Signal(signal) } => (2, id, signal),
         };
         let mut out = Writer::default();
         out.u8(kind);
@@ -160,14 +154,8 @@ impl Reply {
         input.end()?;
         match kind {
             0 => Ok(Reply::Refused { id, errno: value }),
-            1 => Ok(Reply::Exited {
-                id,
-                status: Status::Code(value),
-            }),
-            2 => Ok(Reply::Exited {
-                id,
-                status: Status::Signal(value),
-            }),
+            1 => Ok(Reply::Exited { id, status: Status::Code(value) }),
+            2 => Ok(Reply::Exited { id, status: Status::Signal(value) }),
             _ => Err(Malformed),
         }
     }
@@ -201,9 +189,8 @@ impl Writer {
     }
 
     fn frame(mut self) -> Option<Vec<u8>> {
-        let length = u32::try_from(self.0.len() - 4)
-            .ok()
-            .filter(|&length| length as usize <= LONGEST_FRAME)?;
+        let length =
+            u32::try_from(self.0.len() - 4).ok().filter(|&length| length as usize <= LONGEST_FRAME)?;
         self.0[..4].copy_from_slice(&length.to_le_bytes());
         Some(self.0)
     }
@@ -248,26 +235,13 @@ impl Reader<'_> {
             1 => StopSignal::Terminate,
             _ => return Err(Malformed),
         };
-        let stop = StopPolicy {
-            signal,
-            grace: Duration::from_millis(self.u64()?),
-        };
-        let args = (0..self.u64()?)
-            .map(|_| self.string())
-            .collect::<Result<_, _>>()?;
+        let stop = StopPolicy { signal, grace: Duration::from_millis(self.u64()?) };
+        let args = (0..self.u64()?).map(|_| self.string()).collect::<Result<_, _>>()?;
         let mut env = Vec::new();
         while !self.0.is_empty() {
             env.push((self.string()?, self.string()?));
         }
-        Ok(Spawn {
-            id,
-            program,
-            args,
-            cwd,
-            env,
-            stdin,
-            stop,
-        })
+        Ok(Spawn { id, program, args, cwd, env, stdin, stop })
     }
 
     fn end(&self) -> Result<(), Malformed> {
@@ -287,37 +261,22 @@ mod tests {
             cwd: "/tmp".into(),
             env: vec![("A".into(), "".into()), ("B".into(), "x\ny".into())],
             stdin: true,
-            stop: StopPolicy {
-                signal: StopSignal::Interrupt,
-                grace: Duration::from_millis(250),
-            },
+            stop: StopPolicy { signal: StopSignal::Interrupt, grace: Duration::from_millis(250) },
         })
     }
 
     fn replies() -> [Reply; 3] {
         [
-            Reply::Refused {
-                id: u64::MAX,
-                errno: 2,
-            },
-            Reply::Exited {
-                id: 3,
-                status: Status::Code(255),
-            },
-            Reply::Exited {
-                id: 4,
-                status: Status::Signal(9),
-            },
+            Reply::Refused { id: u64::MAX, errno: 2 },
+            Reply::Exited { id: 3, status: Status::Code(255) },
+            Reply::Exited { id: 4, status: Status::Signal(9) },
         ]
     }
 
     #[test]
     fn what_is_sent_is_what_arrives_however_the_bytes_are_cut() {
         let requests = [spawn(), Request::Stop(9)];
-        let bytes: Vec<u8> = requests
-            .iter()
-            .flat_map(|request| request.frame().unwrap())
-            .collect();
+        let bytes: Vec<u8> = requests.iter().flat_map(|request| request.frame().unwrap()).collect();
         for size in [1, 2, 3, 5, 64, bytes.len()] {
             let mut frames = Frames::default();
             let mut arrived = Vec::new();
@@ -341,9 +300,8 @@ mod tests {
             assert_eq!(Request::parse(&frame[4..end]), Err(Malformed));
         }
         let frame = spawn().frame().unwrap();
-        let whole: Vec<usize> = (4..frame.len())
-            .filter(|&end| Request::parse(&frame[4..end]).is_ok())
-            .collect();
+        let whole: Vec<usize> =
+            (4..frame.len()).filter(|&end| Request::parse(&frame[4..end]).is_ok()).collect();
         // The environment has no count of its own: a frame that ends after a whole variable is a shorter environment.
         assert_eq!(whole.len(), 2, "{whole:?}");
         for reply in replies() {

@@ -11,11 +11,7 @@ pub(super) fn add(forms: &mut BTreeSet<Vec<u8>>, value: &str) {
     forms.insert(plain.to_vec());
     for alphabet in [STANDARD, URL_SAFE] {
         for before in 0..3 {
-            forms.extend(
-                base64_within(plain, alphabet, before)
-                    .into_iter()
-                    .filter(|form| long_enough(form)),
-            );
+            forms.extend(base64_within(plain, alphabet, before).into_iter().filter(|form| long_enough(form)));
         }
     }
     for literal in LITERAL_IN_URLS {
@@ -127,10 +123,7 @@ mod tests {
     fn forms(value: &str) -> BTreeSet<String> {
         let mut forms = BTreeSet::new();
         add(&mut forms, value);
-        forms
-            .into_iter()
-            .map(|form| String::from_utf8(form).unwrap())
-            .collect()
+        forms.into_iter().map(|form| String::from_utf8(form).unwrap()).collect()
     }
 
     /// Whole base64, from the vectors of RFC 4648 and, for the second alphabet, `base64.urlsafe_b64encode`.
@@ -147,10 +140,7 @@ mod tests {
         ] {
             let [_, unpadded, padded] = base64_within(value.as_bytes(), STANDARD, 0);
             assert_eq!(String::from_utf8(padded).unwrap(), encoded);
-            assert_eq!(
-                String::from_utf8(unpadded).unwrap(),
-                encoded.trim_end_matches('=')
-            );
+            assert_eq!(String::from_utf8(unpadded).unwrap(), encoded.trim_end_matches('='));
         }
         assert!(forms("??>>~~").contains("Pz8+Pn5+") && forms("??>>~~").contains("Pz8-Pn5-"));
     }
@@ -169,10 +159,7 @@ mod tests {
                     .map(|f| f.len())
                     .max();
                 // 13 bytes are 17.3 characters; at most one partial character on each side may stay.
-                assert!(
-                    longest.is_some_and(|length| length >= 16),
-                    "{text:?}: {longest:?}"
-                );
+                assert!(longest.is_some_and(|length| length >= 16), "{text:?}: {longest:?}");
             }
         }
     }
@@ -207,10 +194,6 @@ mod tests {
 
     #[test]
     fn encoded_forms_are_never_short_enough_to_hit_ordinary_text() {
-        assert!(
-            forms("abcd").iter().all(|form| form.len() >= SHORTEST_FORM),
-            "{:?}",
-            forms("abcd")
-        );
+        assert!(forms("abcd").iter().all(|form| form.len() >= SHORTEST_FORM), "{:?}", forms("abcd"));
     }
 }

@@ -23,15 +23,7 @@ const SHORTEST_VALUE: usize = 4;
 /// Lines of a secret of several lines are masked one by one from this many bytes on.
 const SHORTEST_LINE: usize = 6;
 /// Words that are configuration, not secrets, even where a variable is declared secret.
-const COMMON_WORDS: [&str; 7] = [
-    "true",
-    "false",
-    "null",
-    "none",
-    "undefined",
-    "disabled",
-    "enabled",
-];
+const COMMON_WORDS: [&str; 7] = ["true", "false", "null", "none", "undefined", "disabled", "enabled"];
 
 /// Masks a fixed set of secrets. Cheap to clone.
 #[derive(Clone, Default)]
@@ -70,11 +62,7 @@ impl Redactor {
             forms::add(&mut patterns, &secret);
             forms::add(&mut patterns, value);
             if value.contains('\n') {
-                for line in value
-                    .lines()
-                    .map(str::trim)
-                    .filter(|line| line.len() >= SHORTEST_LINE)
-                {
+                for line in value.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_LINE) {
                     forms::add(&mut patterns, line);
                 }
             }
@@ -82,25 +70,14 @@ impl Redactor {
         let sorted: Vec<Vec<u8>> = patterns.into_iter().collect();
         let unmaskable = unmaskable.into();
         let Some(longest) = sorted.iter().map(Vec::len).max() else {
-            return Redactor {
-                patterns: None,
-                unmaskable,
-            };
+            return Redactor { patterns: None, unmaskable };
         };
         match AhoCorasick::new(&sorted) {
-            Ok(automaton) => Redactor {
-                patterns: Some(Arc::new(Patterns {
-                    automaton,
-                    sorted,
-                    longest,
-                })),
-                unmaskable,
-            },
+            Ok(automaton) => {
+                Redactor { patterns: Some(Arc::new(Patterns { automaton, sorted, longest })), unmaskable }
+            }
             // Needs more than 2^31 states, gigabytes of secrets. Then nothing is masked, and nothing may pretend to be.
-            Err(_) => Redactor {
-                patterns: None,
-                unmaskable: (0..given).collect(),
-            },
+            Err(_) => Redactor { patterns: None, unmaskable: (0..given).collect() },
         }
     }
 
@@ -149,11 +126,8 @@ impl Patterns {
     ///
     /// Taking the longest of two overlapping occurrences would leave the rest of the other one readable.
     fn spans(&self, text: &[u8], covered: usize) -> Vec<Range<usize>> {
-        let mut found: Vec<Range<usize>> = self
-            .automaton
-            .find_overlapping_iter(text)
-            .map(|found| found.range())
-            .collect();
+        let mut found: Vec<Range<usize>> =
+            self.automaton.find_overlapping_iter(text).map(|found| found.range()).collect();
         if covered > 0 {
             found.push(0..covered);
         }
@@ -171,17 +145,13 @@ impl Patterns {
     /// Where the longest end of `text` begins that more text could turn into an occurrence; the length of `text` if none could.
     fn open_end(&self, text: &[u8]) -> usize {
         let first = text.len().saturating_sub(self.longest - 1);
-        (first..text.len())
-            .find(|&start| self.may_begin(&text[start..]))
-            .unwrap_or(text.len())
+        (first..text.len()).find(|&start| self.may_begin(&text[start..])).unwrap_or(text.len())
     }
 
     /// Whether some pattern is longer than `text` and begins with it.
     fn may_begin(&self, text: &[u8]) -> bool {
         let after = self.sorted.partition_point(|pattern| pattern.as_slice() <= text);
-        self.sorted
-            .get(after)
-            .is_some_and(|pattern| pattern.starts_with(text))
+        self.sorted.get(after).is_some_and(|pattern| pattern.starts_with(text))
     }
 }
 
@@ -195,40 +165,25 @@ mod tests {
 
     #[test]
     fn text_without_a_secret_is_not_copied() {
-        assert!(matches!(
-            redactor(&["hunter22"]).redact("nothing here"),
-            Cow::Borrowed("nothing here")
-        ));
-        assert!(matches!(
-            Redactor::default().redact("nothing here"),
-            Cow::Borrowed(_)
-        ));
+        assert!(matches!(redactor(&["hunter22"]).redact("nothing here"), Cow::Borrowed("nothing here")));
+        assert!(matches!(Redactor::default().redact("nothing here"), Cow::Borrowed(_)));
     }
 
     #[test]
     fn a_secret_is_masked_wherever_it_stands() {
         let redactor = redactor(&["hunter22"]);
         assert_eq!(redactor.redact("hunter22"), "***");
-        assert_eq!(
-            redactor.redact("a hunter22, hunter22hunter22 ü"),
-            "a ***, ****** ü"
-        );
+        assert_eq!(redactor.redact("a hunter22, hunter22hunter22 ü"), "a ***, ****** ü");
     }
 
     #[test]
     fn of_two_secrets_that_begin_alike_the_longer_one_goes() {
-        assert_eq!(
-            redactor(&["hunter22", "hunter2234567"]).redact("<hunter2234567>"),
-            "<***>"
-        );
+        assert_eq!(redactor(&["hunter22", "hunter2234567"]).redact("<hunter2234567>"), "<***>");
     }
 
     #[test]
     fn two_secrets_that_overlap_leave_nothing_of_either() {
-        assert_eq!(
-            redactor(&["password", "word1234"]).redact("<password1234>"),
-            "<***>"
-        );
+        assert_eq!(redactor(&["password", "word1234"]).redact("<password1234>"), "<***>");
         assert_eq!(redactor(&["abab"]).redact("<ababab>"), "<***>");
     }
 
@@ -236,19 +191,9 @@ mod tests {
     fn a_secret_of_several_lines_is_masked_as_a_whole_and_line_by_line() {
         let redactor = redactor(&["-----BEGIN KEY-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQEF\nend\n"]);
         assert_eq!(redactor.redact("12 | kqhkiG9w0BAQEF\r\n"), "12 | ***\r\n");
-        assert_eq!(
-            redactor.redact("{-----BEGIN KEY-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQEF\nend\n}"),
-            "{***}"
-        );
-        assert_eq!(
-            redactor.redact("{-----BEGIN KEY-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQEF\nend}"),
-            "{***}"
-        );
-        assert_eq!(
-            redactor.redact("in the end"),
-            "in the end",
-            "a short line is an ordinary word"
-        );
+        assert_eq!(redactor.redact("{-----BEGIN KEY-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQEF\nend\n}"), "{***}");
+        assert_eq!(redactor.redact("{-----BEGIN KEY-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQEF\nend}"), "{***}");
+        assert_eq!(redactor.redact("in the end"), "in the end", "a short line is an ordinary word");
     }
 
     #[test]
@@ -259,20 +204,13 @@ mod tests {
     #[test]
     fn short_and_common_values_are_left_alone_and_reported() {
         let redactor = redactor(&["abc", "hunter22", "True", "", "none", "äb"]);
-        assert_eq!(
-            redactor.redact("abc hunter22 True none äb"),
-            "abc *** True none äb"
-        );
+        assert_eq!(redactor.redact("abc hunter22 True none äb"), "abc *** True none äb");
         assert_eq!(redactor.unmaskable(), [0, 2, 4, 5]);
     }
 
     #[test]
     fn debug_output_shows_no_value() {
-        let shown = format!(
-            "{:?} {:?}",
-            redactor(&["hunter22"]),
-            redactor(&["hunter22"]).stream()
-        );
+        let shown = format!("{:?} {:?}", redactor(&["hunter22"]), redactor(&["hunter22"]).stream());
         assert!(!shown.contains("hunter22"), "{shown}");
     }
 }

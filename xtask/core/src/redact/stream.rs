@@ -15,11 +15,7 @@ pub struct RedactStream {
 
 impl RedactStream {
     pub(super) fn new(patterns: Option<Arc<Patterns>>) -> Self {
-        RedactStream {
-            patterns,
-            held: Vec::new(),
-            covered: 0,
-        }
+        RedactStream { patterns, held: Vec::new(), covered: 0 }
     }
 
     /// Takes the next piece and appends to `out` what is certain by now.
@@ -86,10 +82,7 @@ mod tests {
         let mut out = Vec::new();
         for piece in pieces {
             stream.push(piece, &mut out);
-            assert!(
-                stream.held.len() < stream.patterns.as_ref().unwrap().longest,
-                "held back too much"
-            );
+            assert!(stream.held.len() < stream.patterns.as_ref().unwrap().longest, "held back too much");
         }
         stream.finish(&mut out);
         String::from_utf8(out).unwrap()
@@ -115,17 +108,9 @@ mod tests {
                 assert_eq!(whole, "<***>", "{form}");
                 for at in 0..=text.len() {
                     let (before, after) = text.as_bytes().split_at(at);
-                    assert_eq!(
-                        streamed(&redactor, [before, after]),
-                        whole,
-                        "{form} split at {at}"
-                    );
+                    assert_eq!(streamed(&redactor, [before, after]), whole, "{form} split at {at}");
                 }
-                assert_eq!(
-                    streamed(&redactor, text.as_bytes().chunks(1)),
-                    whole,
-                    "{form} byte by byte"
-                );
+                assert_eq!(streamed(&redactor, text.as_bytes().chunks(1)), whole, "{form} byte by byte");
             }
         }
     }
@@ -153,12 +138,7 @@ mod tests {
                 pieces.push(piece);
                 rest = after;
             }
-            assert_eq!(
-                streamed(&redactor, pieces),
-                whole,
-                "{:?}",
-                String::from_utf8_lossy(&text)
-            );
+            assert_eq!(streamed(&redactor, pieces), whole, "{:?}", String::from_utf8_lossy(&text));
         }
         assert!(masked > 500, "only {masked} of the texts held a secret");
     }
@@ -188,13 +168,7 @@ mod tests {
     #[test]
     fn a_chain_of_overlapping_secrets_is_one_mask_and_does_not_grow_the_buffer() {
         let redactor = redactor(&["aaaa"]);
-        assert_eq!(
-            streamed(&redactor, [b"<".as_slice(), &[b'a'; 10_000], b">"]),
-            "<***>"
-        );
-        assert_eq!(
-            streamed(&redactor, [b'a'; 1000].chunks(1).chain([b">".as_slice()])),
-            "***>"
-        );
+        assert_eq!(streamed(&redactor, [b"<".as_slice(), &[b'a'; 10_000], b">"]), "<***>");
+        assert_eq!(streamed(&redactor, [b'a'; 1000].chunks(1).chain([b">".as_slice()])), "***>");
     }
 }

@@ -10,9 +10,7 @@ pub(crate) fn processes_with(variable: &str) -> Vec<(Pid, String)> {
     let marked = pids.filter(|pid| {
         let environment =
             std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
-        environment
-            .split(|byte| *byte == 0)
-            .any(|entry| entry == variable.as_bytes())
+        environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes())
     });
     marked.map(|pid| (pid, name(pid))).collect()
 }
@@ -26,8 +24,7 @@ pub(crate) fn name(pid: Pid) -> String {
 /// Whether the process runs: a dead one that nobody has collected yet does not.
 pub(crate) fn runs(pid: Pid) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    stat.rsplit_once(") ")
-        .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// The children of a process, or of a single thread: `1`, `thread-self`.
@@ -35,10 +32,7 @@ pub(crate) fn children(of: &str) -> Vec<Pid> {
     let main = format!("/proc/{of}/task/{of}/children");
     let list =
         std::fs::read_to_string(main).or_else(|_| std::fs::read_to_string(format!("/proc/{of}/children")));
-    list.unwrap()
-        .split_whitespace()
-        .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
-        .collect()
+    list.unwrap().split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
 }
 
 /// Asks again and again until the answer is yes; whether it was before the deadline.

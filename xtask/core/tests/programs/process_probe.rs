@@ -39,9 +39,7 @@ async fn run(command: Command) -> ExitCode {
     });
     let supervisor = Supervisor::new(Redactor::default());
     #[expect(clippy::print_stdout, reason = "the probe is its own reporter")]
-    let finished = supervisor
-        .run(command, None, &cancel, |_, line| println!("{line}"))
-        .await;
+    let finished = supervisor.run(command, None, &cancel, |_, line| println!("{line}")).await;
     supervisor.shutdown().await;
     match finished.map(|finished| finished.exit) {
         Ok(Exit::Code(code)) => ExitCode::from(u8::try_from(code).unwrap_or(20)),

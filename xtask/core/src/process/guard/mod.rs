@@ -85,12 +85,7 @@ impl Guard {
         // instead of waiting for ever. Fails only if it has one already.
         let _ = rustix::process::setsid();
         tree::adopt();
-        Ok(Guard {
-            socket,
-            tasks: BTreeMap::new(),
-            deaths,
-            ends: None,
-        })
+        Ok(Guard { socket, tasks: BTreeMap::new(), deaths, ends: None })
     }
 
     fn watch(&mut self) -> ExitCode {
@@ -112,16 +107,10 @@ impl Guard {
 
     /// Waits until there is something to do, and does what the run asks for.
     fn wait(&mut self) -> io::Result<()> {
-        let mut descriptors = [
-            PollFd::new(&self.deaths, PollFlags::IN),
-            PollFd::new(&self.socket, PollFlags::IN),
-        ];
+        let mut descriptors =
+            [PollFd::new(&self.deaths, PollFlags::IN), PollFd::new(&self.socket, PollFlags::IN)];
         // A closed socket would report itself without end.
-        let watched = if self.ends.is_none() {
-            &mut descriptors[..]
-        } else {
-            &mut descriptors[..1]
-        };
+        let watched = if self.ends.is_none() { &mut descriptors[..] } else { &mut descriptors[..1] };
         let timeout = self.timeout().and_then(|timeout| timeout.try_into().ok());
         match poll(watched, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -144,11 +133,8 @@ impl Guard {
     fn timeout(&self) -> Option<Duration> {
         let now = Instant::now();
         let glance = self.ends.is_some() || self.tasks.values().any(Task::is_leaving);
-        let deadlines = self
-            .tasks
-            .values()
-            .filter_map(Task::deadline)
-            .map(|at| at.saturating_duration_since(now));
+        let deadlines =
+            self.tasks.values().filter_map(Task::deadline).map(|at| at.saturating_duration_since(now));
         deadlines.chain(glance.then_some(GLANCE)).min()
     }
 
@@ -189,17 +175,13 @@ impl Guard {
             self.tasks.values_mut().for_each(Task::look);
             let ghosts = self.sweep();
             // Only when the dead are collected an empty group shows; and whatever died may have left children to the guard.
-            let settled = self
-                .tasks
-                .values_mut()
-                .fold(false, |settled, task| task.settle() | settled);
+            let settled = self.tasks.values_mut().fold(false, |settled, task| task.settle() | settled);
             if !settled && !ghosts.collected {
                 break ghosts;
             }
         };
         let over = |(id, task): (&TaskId, &Task)| {
-            task.is_over(ghosts.of.contains(id), ghosts.unknown)
-                .then_some(*id)
+            task.is_over(ghosts.of.contains(id), ghosts.unknown).then_some(*id)
         };
         let over: Vec<TaskId> = self.tasks.iter().filter_map(over).collect();
         for id in over {
@@ -214,12 +196,8 @@ impl Guard {
 
     /// Collects the dead among the adopted processes, and kills those whose task does not run any more.
     fn sweep(&self) -> Ghosts {
-        let live: HashSet<Pid> = self
-            .tasks
-            .values()
-            .filter(|task| !task.is_leaving())
-            .map(Task::group)
-            .collect();
+        let live: HashSet<Pid> =
+            self.tasks.values().filter(|task| !task.is_leaving()).map(Task::group).collect();
         let mut ghosts = Ghosts::default();
         for pid in tree::adopted().into_iter().filter(|pid| !live.contains(pid)) {
             if !matches!(rustix::process::waitpid(Some(pid), WaitOptions::NOHANG), Ok(None)) {

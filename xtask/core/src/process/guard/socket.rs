@@ -27,11 +27,7 @@ impl Socket {
             return None;
         }
         let stream = stdin.as_fd().try_clone_to_owned().ok()?.into();
-        Some(Socket {
-            stream,
-            frames: Frames::default(),
-            descriptors: VecDeque::new(),
-        })
+        Some(Socket { stream, frames: Frames::default(), descriptors: VecDeque::new() })
     }
 
     /// Takes what is there. An error if the run is gone.
@@ -74,16 +70,8 @@ impl Socket {
 
     /// The descriptors that came with the request.
     pub(super) fn take_streams(&mut self, stdin: bool) -> io::Result<Streams> {
-        let mut next = || {
-            self.descriptors
-                .pop_front()
-                .ok_or(io::Error::from(io::ErrorKind::InvalidData))
-        };
-        Ok(Streams {
-            stdout: next()?,
-            stderr: next()?,
-            stdin: if stdin { Some(next()?) } else { None },
-        })
+        let mut next = || self.descriptors.pop_front().ok_or(io::Error::from(io::ErrorKind::InvalidData));
+        Ok(Streams { stdout: next()?, stderr: next()?, stdin: if stdin { Some(next()?) } else { None } })
     }
 
     /// Tells the run something. An error if it is gone.

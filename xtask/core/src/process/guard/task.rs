@@ -34,10 +34,7 @@ enum Phase {
     /// The first process runs.
     Running,
     /// It was asked to stop; it, or what is left of its group, is killed at this time.
-    Stopping {
-        status: Option<Status>,
-        kill_at: Instant,
-    },
+    Stopping { status: Option<Status>, kill_at: Instant },
     /// The first process has ended and the rest was killed.
     Leaving { status: Status, since: Instant },
 }
@@ -45,10 +42,7 @@ enum Phase {
 impl Task {
     /// Starts it; the error is the system's number.
     pub(super) fn start(spawn: Spawn, streams: Streams) -> Result<Task, i32> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the one place that spawns tasks"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns tasks")]
         let mut command = Command::new(spawn.program);
         command
             .args(spawn.args)
@@ -60,19 +54,12 @@ impl Task {
             .stdout(streams.stdout)
             .stderr(streams.stderr)
             .process_group(0);
-        let child = command
-            .spawn()
-            .map_err(|error| error.raw_os_error().unwrap_or(Errno::INVAL.raw_os_error()))?;
+        let child =
+            command.spawn().map_err(|error| error.raw_os_error().unwrap_or(Errno::INVAL.raw_os_error()))?;
         // `child` is dropped, which neither waits nor kills: from here on the number is what counts.
-        let group = i32::try_from(child.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .ok_or(Errno::INVAL.raw_os_error())?;
-        Ok(Task {
-            group,
-            stop: spawn.stop,
-            phase: Phase::Running,
-        })
+        let group =
+            i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::INVAL.raw_os_error())?;
+        Ok(Task { group, stop: spawn.stop, phase: Phase::Running })
     }
 
     pub(super) fn group(&self) -> Pid {
@@ -90,10 +77,7 @@ impl Task {
                 });
                 // A process that is halted could not hear it.
                 self.signal(Signal::CONT);
-                self.phase = Phase::Stopping {
-                    status: None,
-                    kill_at,
-                };
+                self.phase = Phase::Stopping { status: None, kill_at };
             }
             Phase::Stopping { kill_at: earlier, .. } => *earlier = kill_at.min(*earlier),
             Phase::Leaving { .. } => {}
@@ -118,19 +102,10 @@ impl Task {
                 if due {
                     self.signal(Signal::KILL);
                 }
-                let status = status.or_else(|| {
-                    if self.leader_is_dead() {
-                        self.collect()
-                    } else {
-                        None
-                    }
-                });
+                let status = status.or_else(|| if self.leader_is_dead() { self.collect() } else { None });
                 self.phase = match status {
                     Some(status) if due => Phase::Leaving { status, since: now },
-                    status => Phase::Stopping {
-                        status,
-                        kill_at: if due { now + LINGER } else { kill_at },
-                    },
+                    status => Phase::Stopping { status, kill_at: if due { now + LINGER } else { kill_at } },
                 };
             }
             Phase::Leaving { .. } => {}
@@ -141,13 +116,8 @@ impl Task {
     /// the group has the same grace: it may be the one that tidies up.
     pub(super) fn settle(&mut self) -> bool {
         match self.phase {
-            Phase::Stopping {
-                status: Some(status), ..
-            } if self.group_is_empty() => {
-                self.phase = Phase::Leaving {
-                    status,
-                    since: Instant::now(),
-                };
+            Phase::Stopping { status: Some(status), .. } if self.group_is_empty() => {
+                self.phase = Phase::Leaving { status, since: Instant::now() };
                 true
             }
             Phase::Running | Phase::Stopping { .. } | Phase::Leaving { .. } => false,
@@ -200,10 +170,7 @@ impl Task {
 
     fn leader_is_dead(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        !matches!(
-            rustix::process::waitid(WaitId::Pid(self.group), options),
-            Ok(None)
-        )
+        !matches!(rustix::process::waitid(WaitId::Pid(self.group), options), Ok(None))
     }
 
     fn collect(&self) -> Option<Status> {

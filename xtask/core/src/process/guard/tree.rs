@@ -30,9 +30,7 @@ pub(super) fn task_of(process: Pid) -> Option<TaskId> {
 pub(in super::super) fn kill_orphans_of(guard: Pid) {
     // A process can escape one look by being started during it.
     for _ in 0..10 {
-        let orphans: Vec<Pid> = processes()
-            .filter(|&process| marker_of(process, guard).is_some())
-            .collect();
+        let orphans: Vec<Pid> = processes().filter(|&process| marker_of(process, guard).is_some()).collect();
         if orphans.is_empty() {
             break;
         }
@@ -54,9 +52,7 @@ fn marker_of(process: Pid, guard: Pid) -> Option<Vec<u8>> {
 }
 
 fn children_of(parent: Pid) -> Vec<Pid> {
-    processes()
-        .filter(|&process| parent_of(process) == Some(parent))
-        .collect()
+    processes().filter(|&process| parent_of(process) == Some(parent)).collect()
 }
 
 fn processes() -> impl Iterator<Item = Pid> {
@@ -82,10 +78,7 @@ mod tests {
 
     #[test]
     fn a_child_is_found_in_the_list_and_in_the_table_and_its_task_in_its_environment() {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the guard's view of a real process is what is tested"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "the guard's view of a real process is what is tested")]
         let mut child = Command::new("/bin/cat")
             .env(MARKER, format!("{}-42", std::process::id()))
             .stdin(Stdio::piped())
