@@ -55,6 +55,14 @@ fn every_dependency_has_its_reason() {
 }
 
 #[test]
+fn the_dockerfile_knows_every_program() {
+    let dockerfile = text_of("app/Dockerfile");
+    let manifests = ["app/Cargo.toml", "xtask/Cargo.toml", "xtask/core/Cargo.toml"];
+    let faults = manifests.map(|path| manifests::unknown_programs(&dockerfile, path, &text_of(path)));
+    assert_none(&faults.concat());
+}
+
+#[test]
 fn the_documents_have_the_tables_of_the_program() {
     let mut faults = documents::table("OPERATIONS.md", &text_of("OPERATIONS.md"), "exit codes", &documents::exit_codes());
     faults.extend(documents::table("README.md", &text_of("README.md"), "stages", &documents::stages()));

@@ -1,4 +1,4 @@
-//! Every dependency has a sentence that says why it is there, on the line above it.
+//! Manifests: every dependency has a sentence that says why it is there, and the image's build knows every program by its path.
 
 use crate::source::Fault;
 
@@ -22,6 +22,30 @@ pub(crate) fn unexplained(path: &str, manifest: &str) -> Vec<Fault> {
         before = text;
     }
     faults
+}
+
+/// Programs at a path of their own that a Dockerfile does not make a stand-in for: its first layer has the manifests and no
+/// sources, and cargo refuses a manifest whose program is not there.
+pub(crate) fn unknown_programs(dockerfile: &str, path: &str, manifest: &str) -> Vec<Fault> {
+    let folder = path.strip_suffix("Cargo.toml").unwrap_or_default();
+    let mut faults = Vec::new();
+    for (line, text) in (1..).zip(manifest.lines()) {
+        let program = text.strip_prefix("path = \"").and_then(|rest| rest.strip_suffix('"'));
+        let wanted = program.map(|program| format!("{folder}{program}"));
+        if let Some(wanted) = wanted.filter(|wanted| !dockerfile.contains(wanted.as_str())) {
+            let message = format!("app/Dockerfile makes no stand-in for {wanted}: its layer of dependencies cannot be built");
+            faults.push(Fault::new(path, line, message));
+        }
+    }
+    faults
+}
+
+#[test]
+fn a_program_that_the_dockerfile_does_not_know_is_found() {
+    let manifest = "[package]\nname = \"a\"\n\n[[bin]]\nname = \"probe\"\npath = \"tests/probe.rs\"\n";
+    let found = unknown_programs("RUN touch x/tests/other.rs\n", "x/Cargo.toml", manifest);
+    assert_eq!(found.iter().map(|fault| fault.line).collect::<Vec<_>>(), [6]);
+    assert!(unknown_programs("RUN touch x/tests/probe.rs\n", "x/Cargo.toml", manifest).is_empty());
 }
 
 #[test]
