@@ -79,8 +79,7 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Every file of the repository that is text and ours: nothing generated, nothing recorded from a tool, nothing that git ignores
-/// by habit.
+/// Every file of the repository that people write: no data, nothing recorded from a tool, nothing that git ignores by habit.
 pub(crate) fn files() -> Vec<String> {
     let mut found = Vec::new();
     walk(&root(), "", &mut found);
@@ -110,7 +109,7 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<String>) {
         }
         if kind.is_dir() {
             walk(&item.path(), &format!("{path}/"), found);
-        } else if kind.is_file() && !name.ends_with(".lock") && !name.ends_with(".sum") {
+        } else if kind.is_file() && ![".json", ".lock", ".sum"].iter().any(|end| name.ends_with(end)) {
             found.push(path);
         }
     }
