@@ -9,6 +9,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xtask_core::config::{self, Ambient, Pipeline, Start};
+use xtask_core::process::Supervisor;
 use xtask_core::redact::Redactor;
 use xtask_core::reporters::Mode;
 use xtask_core::tools::provision::{INSTALLER_ENV, Lock, Patience, Platform, Provisioner};
@@ -29,6 +30,10 @@ pub(crate) struct Session<'a> {
     pub(crate) today: jiff::civil::Date,
     /// The command as typed.
     pub(crate) command: String,
+    /// What masks the values of the variables that `secrets` names.
+    pub(crate) redactor: Redactor,
+    /// Where every child comes from.
+    pub(crate) supervisor: Supervisor,
 }
 
 impl<'a> Session<'a> {
@@ -49,6 +54,8 @@ impl<'a> Session<'a> {
             color,
             today,
             command: redactor.redact(&args.collect::<Vec<_>>().join(" ")).into_owned(),
+            supervisor: Supervisor::new(redactor.clone()),
+            redactor,
         })
     }
 
@@ -61,11 +68,6 @@ impl<'a> Session<'a> {
                 .map_err(|error| Failure::usage(format!("cannot write {}: {error}", ignore.display())))?;
         }
         Ok(own)
-    }
-
-    /// What masks the values of the variables that `secrets` names.
-    pub(crate) fn redactor(&self) -> Result<Redactor, Failure> {
-        redactor(&self.pipeline, self.ambient)
     }
 
     /// The values of every variable that a service names.
@@ -86,7 +88,7 @@ impl<'a> Session<'a> {
 
     /// What provisions tools for this repository.
     pub(crate) fn provisioner(&self) -> Result<Provisioner, Failure> {
-        provisioner(&self.pipeline.root, self.ambient)
+        provisioner(&self.pipeline.root, self.ambient, self.supervisor.clone())
     }
 
     /// The environment that every child gets: the same colours and terminal everywhere, so that output is the same too.
@@ -108,7 +110,7 @@ fn redactor(pipeline: &Pipeline, ambient: &Ambient) -> Result<Redactor, Failure>
     Ok(Redactor::new(values))
 }
 
-fn provisioner(root: &Path, ambient: &Ambient) -> Result<Provisioner, Failure> {
+fn provisioner(root: &Path, ambient: &Ambient, supervisor: Supervisor) -> Result<Provisioner, Failure> {
     let lock = Lock::load(root).map_err(|error| Failure::usage(error.to_string()))?;
     let cache = ambient.cache_home().ok_or_else(|| {
         Failure::usage("no place for tools: neither HOME nor XDG_CACHE_HOME is set".to_owned())
@@ -116,7 +118,7 @@ fn provisioner(root: &Path, ambient: &Ambient) -> Result<Provisioner, Failure> {
     let base = ambient.base();
     let env = base.into_iter().filter(|(name, _)| INSTALLER_ENV.iter().any(|known| name == *known)).collect();
     let cache = cache.join("slipway/tools");
-    Ok(Provisioner::new(lock, cache, Platform::current(), ambient.path(), env, Patience::default()))
+    Ok(Provisioner::new(lock, cache, Platform::current(), ambient.path(), env, Patience::default(), supervisor))
 }
 
 pub(crate) fn appearance(output: Output, ambient: &Ambient) -> (Mode, bool) {

@@ -19,7 +19,7 @@ use xtask_core::engine::{Node, Planned, Preset, Setup};
 use xtask_core::error::ExitCode;
 use xtask_core::event::Event;
 use xtask_core::ids::{NodeId, StageId};
-use xtask_core::process::{Supervisor, query};
+use xtask_core::process::query;
 use xtask_core::reporters::{self, Reporters};
 use xtask_core::tools::provision::ToolProgress;
 
@@ -29,7 +29,6 @@ pub(super) struct Prepared {
     pub(super) equipment: Equipment,
     pub(super) missing: Vec<&'static str>,
     pub(super) presets: BTreeMap<NodeId, Preset>,
-    pub(super) supervisor: Supervisor,
 }
 
 /// Runs the stages that the command means.
@@ -46,7 +45,7 @@ pub(super) async fn run(
     }
     let own = session.own_folder()?;
     let reporters = tokio::spawn(report(inbox, new_reporters(session, &own)));
-    let Prepared { planned, mut equipment, missing, mut presets, supervisor } = prepared;
+    let Prepared { planned, mut equipment, missing, mut presets } = prepared;
     planned.announce();
     if !missing.is_empty() {
         let provisioner = session.provisioner()?;
@@ -57,7 +56,7 @@ pub(super) async fn run(
     let programs = equipment.programs;
     drop(events);
     let report = planned.run(programs, presets).await;
-    supervisor.shutdown().await;
+    session.supervisor.clone().shutdown().await;
     prune_runs(&own);
     let code = ExitCode::of(report.run.exit_code);
     let finished = match reporters.await {
@@ -102,8 +101,6 @@ pub(super) fn prepare(
     let (equipment, missing) = Equipment::at_hand(&active, &provisioner, &session.search(), &mut stamps);
     let this = std::env::current_exe().map_err(|error| Failure::bug(format!("where am I? {error}")))?;
     let own_digest = stamps.digest(&this).map_err(|error| Failure::bug(format!("{}: {error}", this.display())))?;
-    let redactor = session.redactor()?;
-    let supervisor = Supervisor::new(redactor.clone());
     let setup = Setup {
         root: root.clone(),
         own,
@@ -118,13 +115,13 @@ pub(super) fn prepare(
         stamps,
         capacity: capacity(args.jobs),
         keep_going: args.keep_going,
-        redactor,
-        supervisor: supervisor.clone(),
+        redactor: session.redactor.clone(),
+        supervisor: session.supervisor.clone(),
         cancel,
         events,
     };
     let planned = Planned::new(setup, nodes).map_err(|error| Failure::bug(error.to_string()))?;
-    Ok(Prepared { planned, equipment, missing, presets, supervisor })
+    Ok(Prepared { planned, equipment, missing, presets })
 }
 
 /// Unique on this machine, and sorted by time.

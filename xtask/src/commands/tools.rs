@@ -22,12 +22,14 @@ pub(super) async fn tools(session: &Session<'_>, command: &ToolsCommand) -> Resu
     let provisioner = session.provisioner()?;
     let (events, _inbox) = mpsc::unbounded_channel();
     let cancel = signals::listen(events).map_err(|error| Failure::bug(format!("no signals: {error}")))?;
-    match command {
+    let result = match command {
         ToolsCommand::Sync { names } => sync(session, &provisioner, names, &cancel).await,
         ToolsCommand::List => Ok(list(&provisioner)),
         ToolsCommand::Verify { names } => verify(&provisioner, names, &cancel).await,
         ToolsCommand::Update { name, version } => update(session, &provisioner, name, version, &cancel).await,
-    }
+    };
+    session.supervisor.clone().shutdown().await;
+    result
 }
 
 /// Every tool that a stage of this repository needs.
