@@ -5,3 +5,4 @@ mod exit_codes;
 mod repo;
 mod showing;
 mod stopping;
+mod unreachable;

@@ -8,6 +8,8 @@ use std::process::{Command, Output, Stdio};
 
 pub(crate) struct Repo {
     folder: tempfile::TempDir,
+    /// Tools of this user must not reach the tests, nor theirs the user.
+    cache: tempfile::TempDir,
 }
 
 /// What a run of the binary gave.
@@ -29,7 +31,7 @@ impl Repo {
 
     /// The same without git.
     pub(crate) fn without_git(pipeline: &str) -> Repo {
-        let repo = Repo { folder: tempfile::tempdir().unwrap() };
+        let repo = Repo { folder: tempfile::tempdir().unwrap(), cache: tempfile::tempdir().unwrap() };
         repo.write("pipeline.yaml", pipeline);
         repo.write("app/input.txt", "one\n");
         repo
@@ -74,7 +76,7 @@ impl Repo {
     /// The command, with an environment that does not depend on who runs the tests.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command.current_dir(self.root()).args(args).stdin(Stdio::null());
+        command.current_dir(self.root()).args(args).stdin(Stdio::null()).env("XDG_CACHE_HOME", self.cache.path());
         for name in ["CI", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "NO_COLOR", "FLAVOUR", "GITHUB_BASE_REF"] {
             command.env_remove(name);
         }
