@@ -6,8 +6,8 @@
 
 pub mod actionlint;
 pub mod ansible;
+pub mod checkov;
 pub mod checks;
-mod common;
 pub mod gitleaks;
 pub mod hadolint;
 pub mod helm;
@@ -17,6 +17,7 @@ pub mod provision;
 pub mod syft;
 pub mod trivy;
 pub mod zizmor;
+mod common;
 
 use crate::error::StageError;
 use serde::de::DeserializeOwned;
