@@ -54,9 +54,12 @@ impl Iac {
     /// What Checkov is run on, and the stage that must have left it behind.
     fn targets(&self) -> Vec<(Target, Option<StageId>)> {
         let mut targets = Vec::new();
-        targets.extend(self.terraform.iter().map(|path| (Target::Terraform(path.clone()), None)));
-        if self.plan {
-            targets.push((Target::Plan(terraform::PLAN_JSON.to_owned()), Some(StageId::Terraform)));
+        for path in &self.terraform {
+            targets.push((Target::Terraform(path.clone()), None));
+            if self.plan {
+                let plan = Target::Plan { json: terraform::PLAN_JSON.to_owned(), source: path.clone() };
+                targets.push((plan, Some(StageId::Terraform)));
+            }
         }
         if self.charts {
             targets.push((Target::Kubernetes(chart::RENDERS.to_owned()), Some(StageId::Chart)));

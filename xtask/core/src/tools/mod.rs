@@ -6,11 +6,13 @@
 
 pub mod actionlint;
 pub mod ansible;
+pub mod checkov;
 pub mod checks;
 mod common;
 pub mod gitleaks;
 pub mod hadolint;
 pub mod helm;
+pub mod helm_unittest;
 pub mod junit;
 pub mod kubeconform;
 pub mod provision;
