@@ -61,7 +61,12 @@ async fn run(cx: &Cx, service: &Service, commands: &[Argv], junit_files: &[Strin
         junit::remove_stale(cx.root(), file)?;
     }
     let ran = checks::run(cx, &service.path, commands).await?;
-    let tests = junit::read_all(cx.root(), junit_files)?;
+    let failed = ran.commands.iter().any(|command| command.code != 0);
+    let tests = match junit::read_all(cx.root(), junit_files) {
+        // A command that failed may not have come to its report; that it failed is what counts then.
+        Err(_) if failed => None,
+        tests => tests?,
+    };
     let mut observations = ran.observations;
     observations.extend(tests.iter().flat_map(Tests::observations));
     Ok(ChecksFacts { commands: ran.commands, tests, observations })

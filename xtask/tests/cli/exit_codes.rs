@@ -37,6 +37,18 @@ fn a_check_that_exits_with_another_code_than_0_is_10() {
 }
 
 #[test]
+fn tests_that_fail_before_they_write_their_junit_are_10_and_tests_that_pass_without_it_are_20() {
+    let testing = |code: u8| {
+        Repo::new(&format!(
+            "version: 1\nproject: test\nservices:\n  hello:\n    path: app\n    language: other\n    junit: [junit.xml]\n    \
+             checks:\n      test: [[sh, -c, \"exit {code}\"]]\n"
+        ))
+    };
+    testing(3).run(&["test"]).exits(10).says("exited with 3");
+    testing(0).run(&["test"]).exits(20).says("junit.xml");
+}
+
+#[test]
 fn a_check_that_dies_of_a_signal_is_20() {
     Repo::linting("[[\"sh\", \"-c\", \"kill -SEGV $$\"]]").run(&["lint"]).exits(20).says("SIGSEGV");
 }

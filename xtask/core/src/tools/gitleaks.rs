@@ -21,6 +21,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Its name in `tools.lock`.
@@ -47,36 +48,46 @@ pub async fn scan(cx: &Cx) -> Result<Observed, StageError> {
     if ran.code != 0 && ran.code != LEAKS {
         return Err(exited(cx, TOOL, &ran));
     }
-    let observed = parse(&ran, &read_report(TOOL, &report)?, copy.files, copy.bytes);
-    // It only takes room; the run's end removes what is left.
-    let _ = fs::remove_dir_all(&copy.folder);
-    observed
+    parse(&ran, &read_report(TOOL, &report)?, copy.files, copy.bytes)
 }
 
-/// The files of the repository, copied.
+/// The files of the repository, copied; removed with this value, because what holds a credential should not stay twice.
 struct Copied {
     folder: PathBuf,
     files: usize,
     bytes: u64,
 }
 
+impl Drop for Copied {
+    fn drop(&mut self) {
+        // What is left goes with the files of the run.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
 fn copied(root: &Path, folder: &Path) -> Result<Copied, StageError> {
+    // From here on, so that a copy that fails half-way is removed too; as is that of an earlier try.
+    let mut copy = Copied { folder: folder.to_owned(), files: 0, bytes: 0 };
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(StageError::io("cannot remove", folder)(error));
         }
         Ok(()) | Err(_) => {}
     }
-    fs::create_dir_all(folder).map_err(StageError::io("cannot make folder", folder))?;
+    let make = |folder: &Path| {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(StageError::io("cannot make folder", folder))
+    };
+    make(folder)?;
     let snapshot = FileSet::snapshot(root).map_err(|error| unreadable("git", error.to_string()))?;
     let manifest = snapshot.manifest(&snapshot.select(&["**".to_owned()]));
-    let (mut files, mut bytes, mut made) = (0, 0, PathBuf::new());
     // `mode id<TAB>path`, sorted; a path in conflict stands there several times.
     let mut paths: Vec<&[u8]> = manifest
         .split(|byte| *byte == 0)
         .filter_map(|entry| Some(&entry[entry.iter().position(|byte| *byte == b'\t')? + 1..]))
         .collect();
     paths.dedup();
+    let mut made = PathBuf::new();
     for path in paths {
         let path = Path::new(OsStr::from_bytes(path));
         let (from, to) = (root.join(path), folder.join(path));
@@ -88,13 +99,13 @@ fn copied(root: &Path, folder: &Path) -> Result<Copied, StageError> {
             Err(error) => return Err(StageError::io("cannot read", from)(error)),
         }
         if let Some(parent) = to.parent().filter(|parent| *parent != made) {
-            fs::create_dir_all(parent).map_err(StageError::io("cannot make folder", parent))?;
+            make(parent)?;
             made = parent.to_owned();
         }
-        bytes += fs::copy(&from, &to).map_err(StageError::io("cannot copy", from))?;
-        files += 1;
+        copy.bytes += fs::copy(&from, &to).map_err(StageError::io("cannot copy", from))?;
+        copy.files += 1;
     }
-    Ok(Copied { folder: folder.to_owned(), files, bytes })
+    Ok(copy)
 }
 
 #[derive(Deserialize)]
@@ -240,6 +251,7 @@ mod tests {
         crate::process::query::ask(root.path(), "git", &["add", "a.txt"], None).unwrap();
         fs::remove_file(root.path().join("deep/c.txt")).unwrap();
         let with_git = names();
+        assert!(!folder.exists(), "the copy is gone");
         assert_eq!(with_git, ([".gitignore", "a.txt", "deep/b.txt"].map(str::to_owned).to_vec(), 10 + 29));
     }
 }
