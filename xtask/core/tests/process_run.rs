@@ -393,6 +393,30 @@ async fn what_one_task_has_in_the_background_survives_the_end_of_another() {
 }
 
 #[tokio::test]
+async fn a_process_that_cannot_be_told_from_those_of_a_running_task_holds_nothing_up_for_long() {
+    let supervisor = supervisor();
+    let (source, cancel) = CancelSource::new();
+    let (ready, mut wait) = tokio::sync::mpsc::unbounded_channel();
+    let other =
+        supervisor.run(sh("echo ready; exec sleep 1000"), None, &cancel, |_, _| ready.send(()).unwrap());
+    let leaving = async {
+        wait.recv().await.unwrap();
+        // It has thrown away its marker, and keeps the pipes.
+        let script = "env -i setsid sh -c 'echo $$; exec sleep 1000' & read none < /dev/null; sleep 0.3";
+        let finished = supervisor.run(sh(script), None, &cancel, |_, _| {}).await.unwrap();
+        assert_eq!(finished.exit, Exit::Code(0));
+        assert!(finished.duration < LONG);
+        let pid = Pid::from_raw(text(finished.stdout.bytes()).trim().parse().unwrap()).unwrap();
+        assert!(runs(pid), "it might be the other task's");
+        source.raise();
+        pid
+    };
+    let (_, pid) = tokio::join!(other, leaving);
+    assert!(before(patience(), || !runs(pid)), "with the last task everything goes");
+    supervisor.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_future_that_is_dropped_stops_its_child() {
     let supervisor = supervisor();
     let mut command = sh("sleep 1000 & wait");
