@@ -50,3 +50,39 @@ pub struct Observed {
     /// What was found.
     pub observations: Vec<Observation>,
 }
+
+/// What would happen to infrastructure, told before it happens.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Changes {
+    /// Every resource that would not stay as it is.
+    pub resources: Vec<Change>,
+    /// What would be open to the whole world afterwards, whether these changes open it or it is open already.
+    pub exposures: Vec<Observation>,
+}
+
+/// What would happen to one resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The resource: `module.network.aws_subnet.private["a"]`.
+    pub address: String,
+    /// What would happen to it.
+    pub action: Action,
+    /// Why, where the tool says it, as the second half of a sentence: `` `name` cannot change in place ``.
+    pub because: Option<String>,
+}
+
+/// What can happen to a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It would be made.
+    Create,
+    /// It would be changed and keep what it holds.
+    Update,
+    /// It would be destroyed and made anew, in whichever order.
+    Replace,
+    /// It would be destroyed.
+    Delete,
+    /// It would stay as it is, and nobody would look after it any more.
+    Forget,
+}

@@ -17,6 +17,7 @@ pub mod junit;
 pub mod kubeconform;
 pub mod provision;
 pub mod syft;
+pub mod terraform;
 pub mod trivy;
 pub mod zizmor;
 
