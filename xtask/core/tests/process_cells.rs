@@ -181,10 +181,17 @@ fn a_run_that_is_stopped_while_it_starts_leaves_nothing_either() {
 }
 
 #[test]
-fn the_guard_survives_every_signal_that_means_stop() {
+fn the_guard_survives_every_signal_that_means_stop_and_has_left_the_terminal() {
     let mut running = start(SHAPES[0], "survives");
+    let guard = running.guard.unwrap();
+    assert_eq!(rustix::process::getsid(Some(guard)), Ok(guard));
+    // A guard that dies would look much the same from outside, so the kernel is asked what it catches.
+    let status = std::fs::read_to_string(format!("/proc/{}/status", guard.as_raw_nonzero())).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
     for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
-        kill_process(running.guard.unwrap(), signal).unwrap();
+        assert!(caught & 1 << (signal.as_raw() - 1) != 0, "{signal:?}: {caught:x}");
+        kill_process(guard, signal).unwrap();
     }
     // It is alive if it still does its duty.
     kill_process(running.pid, Signal::INT).unwrap();
