@@ -1,5 +1,7 @@
 //! Everything that can be wrong with `pipeline.yaml`, and the whole text that a person gets to read about it.
 
+#![expect(clippy::expect_used, reason = "helpers of tests fail the test by panicking")]
+
 mod config_fixture;
 
 use config_fixture::{Repository, TODAY};

@@ -1,5 +1,7 @@
 //! What becomes of a right `pipeline.yaml`: what it says, and what is filled in where it says nothing.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test by panicking")]
+
 mod config_fixture;
 
 use config_fixture::{Repository, TODAY};
@@ -33,7 +35,7 @@ fn argv(line: &str) -> Argv {
 }
 
 fn lines(commands: &[Argv]) -> Vec<String> {
-    let line = |argv: &Argv| [&[argv.program.clone()], argv.args.as_slice()].concat().join(" ");
+    let line = |argv: &Argv| [std::slice::from_ref(&argv.program), &argv.args].concat().join(" ");
     commands.iter().map(line).collect()
 }
 
