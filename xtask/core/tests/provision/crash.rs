@@ -83,3 +83,20 @@ async fn what_a_kill_left_in_the_place_itself_is_cleared() {
     assert_eq!(again.path, tool.path);
     assert!(!tool.path.with_file_name("half").exists());
 }
+
+#[tokio::test]
+async fn what_a_kill_left_of_another_version_is_swept_and_whole_ones_stay() {
+    let server = Server::start(|_, _| Reply::Bytes(program())).await;
+    let bench = Bench::new();
+    let of_tool = bench.cache.join("tool");
+    for (folder, file) in [("1.0.0-archive-whole", "tool.json"), ("1.1.0-archive-half", "tool")] {
+        std::fs::create_dir_all(of_tool.join(folder)).unwrap();
+        std::fs::write(of_tool.join(folder).join(file), "x").unwrap();
+    }
+    std::fs::write(of_tool.join("0123.part"), "x").unwrap();
+    bench.pin(&Bench::archive(&server.url, "tool", &sha256(&program())));
+    bench.ensure().await.unwrap();
+    let left = bench.cached();
+    assert!(left.contains(&"tool/1.0.0-archive-whole/tool.json".to_owned()), "{left:?}");
+    assert_eq!(left.len(), 3, "and the new one: {left:?}");
+}

@@ -189,7 +189,7 @@ async fn the_next_source_is_taken_and_a_refusal_before_it_is_told() {
     bench.pin(&sources);
     let tool = bench.ensure().await.unwrap();
     assert!(tool.source.contains("/good/"), "{tool:?}");
-    assert!(tool.notes.iter().any(|note| note.contains("/bad/tool was refused")), "{tool:?}");
+    assert!(tool.notes.iter().any(|note| note.starts_with("refused, and had from elsewhere: ") && note.contains("/bad/tool: ")), "{tool:?}");
 }
 
 #[tokio::test]

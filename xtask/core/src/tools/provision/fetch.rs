@@ -3,7 +3,7 @@
 //! A download goes to a `.part` file that is named by its digest, so that whatever is in it, from whichever run, can be continued. It
 //! leaves here only with the digest that is pinned.
 
-use super::failure::{Failure, Reason};
+use super::failure::Failure;
 use super::files;
 use super::names::{Hex, Url};
 use super::progress::Phase;
@@ -228,14 +228,8 @@ async fn transfer(work: &Work<'_>, curl: &Path, url: &Url, part: &Path) -> Resul
     let answered = read(&headers);
     // It only matters while curl runs.
     let _ = files::remove(&headers);
-    let ran = match ended {
-        Ok(ran) => ran,
-        Err(failure) if failure.reason == Reason::Cancelled => return Err(failure),
-        // It died or was not done in time: not a word of the server's.
-        Err(failure) => {
-            return Ok((Came::Transient, Answer { why: failure.why, retry_after: None }));
-        }
-    };
+    // If it died or was not done in time, that is not a word of the server's, and trying again would take as long again.
+    let ran = ended?;
     let why = complaint(&ran.tail);
     if ran.code == 23 {
         return Err(Failure::failed(format!("cannot write {}: {why}", part.display())));

@@ -257,6 +257,22 @@ impl Place {
     }
 }
 
+/// Removes what killed runs left in a tool's folder: downloads and installations that never became whole. The caller holds the lock, so
+/// that none of it is anyone's work; what cannot be removed only takes room.
+pub(super) fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+        let path = entry.path();
+        let litter = if path.is_dir() {
+            !path.join(MANIFEST).exists()
+        } else {
+            path.extension().is_some_and(|extension| extension == "part" || extension == "headers")
+        };
+        if litter {
+            let _ = files::remove(&path);
+        }
+    }
+}
+
 /// Held by the one run that changes a folder. The system takes it back when that run ends, however it ends.
 #[derive(Debug)]
 pub(super) struct Held {

@@ -16,63 +16,62 @@ impl Work<'_> {
         let mut held = None;
         for source in &self.pin.sources {
             let described = self.setup.describe(source);
-            if let Source::Path = source {
+            let failure = if let Source::Path = source {
                 match probe::ask(self).await {
                     Ok(found) => return Ok(on_path(self.pin, found)),
-                    Err(failure) => tried.push(failure.of(described)),
+                    Err(failure) => failure,
                 }
-                continue;
+            } else {
+                if held.is_none() {
+                    let folder = self.setup.home.of(&self.pin.name);
+                    match home::hold(&folder, self.cancel, || self.progress.phase(Phase::Waiting)).await {
+                        Ok(lock) => held = Some(lock),
+                        Err(failure) => {
+                            tried.push(failure.of("cache"));
+                            break;
+                        }
+                    }
+                    match self.settle().await {
+                        Ok(manifest) => return Ok(installed(manifest, Vec::new())),
+                        Err(damages) => notes.extend(damages),
+                    }
+                }
+                match self.install(source, &described).await {
+                    Ok(manifest) => return Ok(installed(manifest, notes)),
+                    Err(failure) => failure,
+                }
+            };
+            let reason = failure.reason;
+            let failed = failure.of(described);
+            if reason == Reason::Refused {
+                notes.push(format!("refused, and had from elsewhere: {failed}"));
             }
-            if held.is_none() {
-                let folder = self.setup.home.of(&self.pin.name);
-                match home::hold(&folder, self.cancel, || self.progress.phase(Phase::Waiting)).await {
-                    Ok(lock) => held = Some(lock),
-                    Err(failure) => {
-                        tried.push(failure.of("cache"));
-                        return Err(tried);
-                    }
-                }
-                if let Some(manifest) = self.settle(&mut notes).await {
-                    return Ok(installed(manifest, notes));
-                }
-            }
-            match self.install(source, &described).await {
-                Ok(manifest) => return Ok(installed(manifest, notes)),
-                Err(failure) => {
-                    if failure.reason == Reason::Refused {
-                        notes.push(format!("{described} was refused: {}", failure.why));
-                    }
-                    let stopped = failure.reason == Reason::Cancelled;
-                    tried.push(failure.of(described));
-                    if stopped {
-                        break;
-                    }
-                }
+            tried.push(failed);
+            if reason == Reason::Cancelled {
+                break;
             }
         }
         Err(tried)
     }
 
     /// What is already there, seen under the lock: another run may have installed it meanwhile, and files that only look different
-    /// may have the right digests. What is damaged is noted, and will be replaced.
-    async fn settle(&self, notes: &mut Vec<String>) -> Option<Manifest> {
-        for source in &self.pin.sources {
-            if let Source::Path = source {
-                continue;
-            }
+    /// may have the right digests. Otherwise says what is damaged and will be replaced.
+    async fn settle(&self) -> Result<Manifest, Vec<String>> {
+        let mut damages = Vec::new();
+        for source in self.pin.sources.iter().filter(|source| !matches!(source, Source::Path)) {
             let place = self.setup.place(self.pin, source);
             let damage = match place.look() {
-                Found::Whole(manifest) => return Some(manifest),
+                Found::Whole(manifest) => return Ok(manifest),
                 Found::Nothing => continue,
                 Found::Damaged(why) => why,
                 Found::Touched(manifest) => match self.touched(&place, manifest).await {
-                    Ok(manifest) => return Some(manifest),
+                    Ok(manifest) => return Ok(manifest),
                     Err(failure) => failure.why,
                 },
             };
-            notes.push(format!("{} was installed again: {damage}", self.pin.name));
+            damages.push(format!("{} was installed again: {damage}", self.pin.name));
         }
-        None
+        Err(damages)
     }
 
     /// A cache that was copied or restored has other times and inodes. If all digests hold, it is as good as new.
@@ -83,7 +82,8 @@ impl Work<'_> {
             place.examine(&manifest).map_err(Failure::refused)?;
             let now = Stamp::of(&manifest.program.path);
             manifest.program = now.map_err(Failure::io("cannot read", &manifest.program.path))?;
-            place.write(&manifest)?;
+            // If it cannot be written, all is hashed again next time.
+            let _ = place.write(&manifest);
             Ok(manifest)
         })
         .await
@@ -97,9 +97,10 @@ impl Work<'_> {
             Ok(built) => self.publish(&place, described, built).await,
             Err(failure) => Err(failure),
         };
-        if published.is_err() {
+        match &published {
+            Ok(_) => home::sweep(&self.setup.home.of(&self.pin.name)),
             // The failure that matters is the first one; the next run clears the place anyway.
-            let _ = place.clear();
+            Err(_) => drop(place.clear()),
         }
         published
     }

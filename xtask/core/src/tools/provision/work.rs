@@ -125,7 +125,13 @@ impl Work<'_> {
         cwd: &Path,
         env: &[(&str, OsString)],
     ) -> Result<String, Failure> {
-        let show = |line: &str| self.progress.line(phase, line);
+        self.progress.phase(phase);
+        let show = |line: &str| {
+            // What is printed for our own eyes says nothing to people.
+            if phase != Phase::Checking {
+                self.progress.line(phase, line);
+            }
+        };
         let ran = self.spawn(program, args, cwd, env, self.setup.patience.build, show).await?;
         if ran.code == 0 {
             return Ok(ran.stdout);
