@@ -10,7 +10,7 @@ use crate::engine::{Call, Cx, Ran};
 use crate::error::StageError;
 use crate::facts::Observation;
 use crate::outcome::Severity;
-use crate::tools::read_json;
+use crate::tools::{common, read_json};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -104,15 +104,13 @@ pub struct Seen {
 /// Checks one target.
 pub async fn scan(cx: &Cx, target: &Target) -> Result<Seen, StageError> {
     let expected = expected(cx.root(), target)?;
-    let scratch = cx.scratch()?;
-    let report = scratch.join(format!("checkov-{}.json", target.name()));
+    let report = common::fresh_report(cx, &format!("checkov-{}.json", target.name()))?;
     // The comma makes it a list of outputs, and only then is the report not written to standard output as well: it names every
     // check that passed, a megabyte that would drown the log.
     let mut output = report.clone().into_os_string();
     output.push(",");
-    let call = Call::new(cx.program(TOOL)?)
-        // Its settings are the repository's, not those of whoever runs it.
-        .env("HOME", scratch.join("checkov"))
+    // Its settings are the repository's, not those of whoever runs it.
+    let call = common::at_home(Call::new(cx.program(TOOL)?), cx.scratch()?)
         // What only the cloud will know counts as a value, not as a missing one.
         .env("EVAL_TF_PLAN_AFTER_UNKNOWN", "true")
         .args(target.arguments())
@@ -120,11 +118,7 @@ pub async fn scan(cx: &Cx, target: &Target) -> Result<Seen, StageError> {
         .arg("--output-file-path")
         .arg(output);
     let ran = cx.exec(call).await?;
-    let json = match std::fs::read(&report) {
-        Ok(json) => json,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(StageError::io("cannot read", report)(error)),
-    };
+    let json = if report.exists() { common::read_report(TOOL, &report)? } else { Vec::new() };
     let mut seen = read(cx.root(), target, &ran, &json)?;
     let looked_at: BTreeSet<&str> = seen.files.iter().map(String::as_str).collect();
     for file in expected.iter().filter(|file| !looked_at.contains(file.as_str())) {
@@ -235,12 +229,7 @@ struct Read {
 
 fn read(root: &Path, target: &Target, ran: &Ran, json: &[u8]) -> Result<Read, StageError> {
     let unreadable = |why: String| {
-        let said = String::from_utf8_lossy(&ran.stderr);
-        let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
-        StageError::Unreadable {
-            tool: TOOL.to_owned(),
-            why: format!("{why}; on standard error it said: {last}"),
-        }
+        common::unreadable(TOOL, format!("{why}; on standard error: {}", common::reason(&ran.stderr)))
     };
     if !matches!(ran.code, 0 | 1) || json.is_empty() {
         return Err(unreadable(format!(

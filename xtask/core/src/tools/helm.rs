@@ -13,7 +13,7 @@ use crate::engine::{Call, Cx, Ran};
 use crate::error::StageError;
 use crate::facts::Observation;
 use crate::outcome::Severity;
-use crate::tools::kubeconform;
+use crate::tools::{common, kubeconform};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -89,20 +89,16 @@ pub async fn render(
     Ok(Ok(file))
 }
 
-/// What both commands need: their own homes, a namespace, a version of Kubernetes, the values and what lies on top of them.
+/// What both commands need: a home of their own, a namespace, a version of Kubernetes, the values and what lies on top of them.
 fn call<'a>(cx: &'a Cx, command: &str, chart: &str, values: Option<&str>) -> Result<Call<'a>, StageError> {
     if !cx.root().join(chart).join("Chart.yaml").is_file() {
         return Err(StageError::Config(format!("{chart} is no chart: it has no Chart.yaml")));
     }
-    let homes = cx.scratch()?.join("helm");
     let overlay = format!("ci/{}", values.unwrap_or("values.yaml"));
     let overlay = cx.root().join(chart).join(&overlay).is_file().then_some(overlay);
     let files = values.into_iter().map(str::to_owned).chain(overlay);
     let layers = files.flat_map(|file| [OsString::from("--values"), format!("{chart}/{file}").into()]);
-    Ok(Call::new(cx.program(TOOL)?)
-        .env("HELM_CACHE_HOME", homes.join("cache"))
-        .env("HELM_CONFIG_HOME", homes.join("config"))
-        .env("HELM_DATA_HOME", homes.join("data"))
+    Ok(common::at_home(Call::new(cx.program(TOOL)?), cx.scratch()?)
         .args([command, "--namespace", "rendered", "--kube-version", kubeconform::NEWEST])
         .args(layers))
 }
@@ -110,8 +106,8 @@ fn call<'a>(cx: &'a Cx, command: &str, chart: &str, values: Option<&str>) -> Res
 fn unreadable(ran: &Ran, why: &str) -> StageError {
     let said =
         squeeze(&String::from_utf8_lossy(if ran.stderr.is_empty() { &ran.stdout } else { &ran.stderr }));
-    let why = format!("{why}; it exited with {} and said: {said}", ran.code);
-    StageError::Unreadable { tool: TOOL.to_owned(), why }
+    let said = common::shortened(&said, 400);
+    common::unreadable(TOOL, format!("{why}; it exited with {} and said: {said}", ran.code))
 }
 
 /// Reads what the linter said of one chart. Its verdict, on which stream it may be, must fit what it listed.

@@ -7,6 +7,7 @@ use crate::engine::{Call, Cx};
 use crate::error::StageError;
 use crate::facts::Observation;
 use crate::outcome::Severity;
+use crate::tools::common;
 use crate::tools::junit::{self, Tests};
 use std::path::Path;
 
@@ -35,14 +36,15 @@ pub async fn test(cx: &Cx, chart: &str) -> Result<Tested, StageError> {
             Observation::new(NO_TESTS, Severity::Low, message).at(format!("{chart}/Chart.yaml"), None);
         return Ok(Tested { tests: 0, observations: vec![observation] });
     }
-    let scratch = cx.scratch()?;
-    let report = scratch.join("helm-unittest.xml").to_string_lossy().into_owned();
-    junit::remove_stale(cx.root(), &report)?;
-    let call = Call::new(cx.program(TOOL)?)
-        .env("HELM_CACHE_HOME", scratch.join("helm/cache"))
-        .env("HELM_CONFIG_HOME", scratch.join("helm/config"))
-        .env("HELM_DATA_HOME", scratch.join("helm/data"))
-        .args(["--color=false", "--output-type", "JUnit", "--output-file", &report, chart]);
+    let report = common::fresh_report(cx, "helm-unittest.xml")?.to_string_lossy().into_owned();
+    let call = common::at_home(Call::new(cx.program(TOOL)?), cx.scratch()?).args([
+        "--color=false",
+        "--output-type",
+        "JUnit",
+        "--output-file",
+        &report,
+        chart,
+    ]);
     let ran = cx.exec(call).await?;
     let tests = junit::read_all(cx.root(), &[report])?.unwrap_or_default();
     summarize(ran.code, &String::from_utf8_lossy(&ran.stdout), &tests)
@@ -82,7 +84,7 @@ fn summarize(code: i32, said: &str, tests: &Tests) -> Result<Tested, StageError>
     };
     let error = said.lines().find_map(|line| line.strip_prefix("### Error:"));
     let why = error.map_or(why.clone(), |error| format!("{why}: {}", error.trim()));
-    Err(StageError::Unreadable { tool: TOOL.to_owned(), why })
+    Err(common::unreadable(TOOL, why))
 }
 
 /// What the text tells of failures: a line for the suite with its file, one for each test, and what the test says, by indentation.

@@ -10,7 +10,7 @@ use crate::engine::{Call, Cx, Ran};
 use crate::error::StageError;
 use crate::facts::Observation;
 use crate::outcome::Severity;
-use crate::tools::read_json;
+use crate::tools::{common, read_json};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -102,7 +102,7 @@ struct Summary {
 
 /// The objects of a report that is complete and that skipped none.
 fn read(ran: &Ran) -> Result<Vec<Resource>, StageError> {
-    let unreadable = |why: String| StageError::Unreadable { tool: TOOL.to_owned(), why };
+    let unreadable = |why: String| common::unreadable(TOOL, why);
     if !matches!(ran.code, 0 | 1) || (ran.stdout.is_empty() && !ran.stderr.is_empty()) {
         let said = String::from_utf8_lossy(&ran.stderr);
         let first = said.lines().next().unwrap_or_default();
