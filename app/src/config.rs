@@ -90,10 +90,7 @@ impl Config {
         if let (Some(config), Some(pod)) = (&environment, vars.text("POD_ENVIRONMENT")?)
             && *config != pod
         {
-            return Err(ConfigError::WrongEnvironment {
-                config: config.clone(),
-                pod,
-            });
+            return Err(ConfigError::WrongEnvironment { config: config.clone(), pod });
         }
         let unknown = || "unknown".to_owned();
         Ok(Self {
@@ -148,9 +145,7 @@ impl<F: Fn(&'static str) -> Result<String, VarError>> Vars<F> {
         default: T,
     ) -> Result<T, ConfigError> {
         self.text(name)?.map_or(Ok(default), |value| {
-            value
-                .parse()
-                .map_err(|_| ConfigError::Invalid { name, value, want })
+            value.parse().map_err(|_| ConfigError::Invalid { name, value, want })
         })
     }
 
@@ -167,9 +162,7 @@ mod tests {
     fn read(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
         Config::read(|name| {
             let found = vars.iter().find(|(key, _)| *key == name);
-            found
-                .map(|(_, value)| (*value).to_owned())
-                .ok_or(VarError::NotPresent)
+            found.map(|(_, value)| (*value).to_owned()).ok_or(VarError::NotPresent)
         })
     }
 
@@ -180,13 +173,7 @@ mod tests {
         assert_eq!(config.listen, "0.0.0.0:8080".parse().unwrap());
         assert_eq!(config.metrics, "0.0.0.0:9090".parse().unwrap());
         assert_eq!(config.log_level, LevelFilter::INFO);
-        assert_eq!(
-            config.drain,
-            Drain {
-                settle: Duration::from_secs(5),
-                deadline: Duration::from_secs(20)
-            }
-        );
+        assert_eq!(config.drain, Drain { settle: Duration::from_secs(5), deadline: Duration::from_secs(20) });
         assert_eq!(config.identity.version, env!("CARGO_PKG_VERSION"));
         assert_eq!(config.identity.commit, "unknown");
     }
@@ -217,10 +204,7 @@ mod tests {
             listen: "127.0.0.1:1".parse().unwrap(),
             metrics: "[::1]:2".parse().unwrap(),
             log_level: LevelFilter::DEBUG,
-            drain: Drain {
-                settle: Duration::from_secs(3),
-                deadline: Duration::from_secs(4),
-            },
+            drain: Drain { settle: Duration::from_secs(3), deadline: Duration::from_secs(4) },
             environment: Some("dev".into()),
             identity: Identity {
                 version: env!("CARGO_PKG_VERSION"),
@@ -242,10 +226,7 @@ mod tests {
             ("DRAIN_DEADLINE_SECONDS", "-1", "a whole number"),
         ] {
             let error = read(&[(name, value)]).unwrap_err().to_string();
-            assert!(
-                error.starts_with(&format!("{name}={value:?} is not {want}")),
-                "{error}"
-            );
+            assert!(error.starts_with(&format!("{name}={value:?} is not {want}")), "{error}");
         }
     }
 
@@ -254,22 +235,14 @@ mod tests {
     fn a_value_that_is_not_utf_8_is_refused() {
         use std::os::unix::ffi::OsStringExt;
         let raw = std::ffi::OsString::from_vec(vec![b'a', 0xff]);
-        let error = Config::read(|_| Err(VarError::NotUnicode(raw.clone())))
-            .unwrap_err()
-            .to_string();
+        let error = Config::read(|_| Err(VarError::NotUnicode(raw.clone()))).unwrap_err().to_string();
         assert!(error.ends_with("is not valid UTF-8"), "{error}");
     }
 
     #[test]
     fn the_configuration_of_another_environment_is_refused() {
         let error = read(&[("CONFIG_ENVIRONMENT", "prod"), ("POD_ENVIRONMENT", "beta")]).unwrap_err();
-        assert_eq!(
-            error,
-            ConfigError::WrongEnvironment {
-                config: "prod".into(),
-                pod: "beta".into()
-            }
-        );
+        assert_eq!(error, ConfigError::WrongEnvironment { config: "prod".into(), pod: "beta".into() });
     }
 
     #[test]

@@ -54,10 +54,7 @@ fn ask(address: SocketAddr, patience: Duration) -> io::Result<String> {
     let deadline = Instant::now() + patience;
     let mut stream = TcpStream::connect_timeout(&address, patience)?;
     stream.set_write_timeout(Some(patience))?;
-    write!(
-        stream,
-        "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )?;
+    write!(stream, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut line = Vec::new();
     // A status line is short; whatever sends more than this without a line end does not speak HTTP.
     let mut chunk = [0; 256];
@@ -113,11 +110,9 @@ mod tests {
 
     #[test]
     fn any_other_answer_is_not() {
-        for reply in [
-            &b"HTTP/1.1 503 Service Unavailable\r\n\r\n"[..],
-            b"HTTP/1.1 2000 OK\r\n\r\n",
-            b"200\r\n",
-        ] {
+        for reply in
+            [&b"HTTP/1.1 503 Service Unavailable\r\n\r\n"[..], b"HTTP/1.1 2000 OK\r\n\r\n", b"200\r\n"]
+        {
             let error = probe(server(reply), PATIENCE).unwrap_err();
             assert!(matches!(error, Unhealthy::Refused { .. }), "{error}");
         }
@@ -133,14 +128,8 @@ mod tests {
 
     #[test]
     fn nobody_listening_is_not_healthy() {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        assert!(matches!(
-            probe(free, PATIENCE).unwrap_err(),
-            Unhealthy::Unreachable { .. }
-        ));
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        assert!(matches!(probe(free, PATIENCE).unwrap_err(), Unhealthy::Unreachable { .. }));
     }
 
     #[test]
@@ -152,17 +141,8 @@ mod tests {
 
     #[test]
     fn an_unspecified_address_is_asked_on_loopback() {
-        assert_eq!(
-            reachable("0.0.0.0".parse().unwrap()),
-            IpAddr::from(Ipv4Addr::LOCALHOST)
-        );
-        assert_eq!(
-            reachable("::".parse().unwrap()),
-            IpAddr::from(Ipv6Addr::LOCALHOST)
-        );
-        assert_eq!(
-            reachable("10.1.2.3".parse().unwrap()),
-            "10.1.2.3".parse::<IpAddr>().unwrap()
-        );
+        assert_eq!(reachable("0.0.0.0".parse().unwrap()), IpAddr::from(Ipv4Addr::LOCALHOST));
+        assert_eq!(reachable("::".parse().unwrap()), IpAddr::from(Ipv6Addr::LOCALHOST));
+        assert_eq!(reachable("10.1.2.3".parse().unwrap()), "10.1.2.3".parse::<IpAddr>().unwrap());
     }
 }

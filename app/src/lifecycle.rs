@@ -26,11 +26,7 @@ impl Lifecycle {
     /// The phase right now.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        if self.draining.load(Ordering::Acquire) {
-            Phase::Draining
-        } else {
-            Phase::Ready
-        }
+        if self.draining.load(Ordering::Acquire) { Phase::Draining } else { Phase::Ready }
     }
 
     /// Turns readiness red, for good.

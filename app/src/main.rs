@@ -42,12 +42,8 @@ fn main() -> ExitCode {
 /// `address`: an IP and a port; a static binary has no resolver for names.
 fn run_healthcheck(address: Option<&str>) -> ExitCode {
     let address = match address {
-        Some(text) => text
-            .parse()
-            .map_err(|_| format!("{text:?} is not an address like 10.0.0.1:80")),
-        None => Config::read(std::env::var)
-            .map(|config| config.listen)
-            .map_err(|error| error.to_string()),
+        Some(text) => text.parse().map_err(|_| format!("{text:?} is not an address like 10.0.0.1:80")),
+        None => Config::read(std::env::var).map(|config| config.listen).map_err(|error| error.to_string()),
     };
     let address = match address {
         Ok(address) => address,
@@ -67,11 +63,7 @@ fn run_healthcheck(address: Option<&str>) -> ExitCode {
 
 fn run_service() -> ExitCode {
     let config = Config::read(std::env::var);
-    log_as_json(
-        config
-            .as_ref()
-            .map_or(LevelFilter::ERROR, |config| config.log_level),
-    );
+    log_as_json(config.as_ref().map_or(LevelFilter::ERROR, |config| config.log_level));
     let config = match config {
         Ok(config) => config,
         Err(error) => {
@@ -123,11 +115,7 @@ async fn serve(config: &Config) -> std::io::Result<()> {
     let stop = async {
         let first = signals.next().await;
         lifecycle.drain();
-        tracing::info!(
-            signal = first,
-            settle_s = config.drain.settle.as_secs(),
-            "draining"
-        );
+        tracing::info!(signal = first, settle_s = config.drain.settle.as_secs(), "draining");
         tokio::select! {
             () = tokio::time::sleep(config.drain.settle) => {}
             second = signals.next() => tracing::info!(signal = second, "told again, not waiting any longer"),
@@ -150,10 +138,7 @@ struct Signals {
 
 impl Signals {
     fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     async fn next(&mut self) -> &'static str {

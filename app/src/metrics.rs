@@ -21,9 +21,7 @@ use crate::process::Process;
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Seconds. The service answers in well under a millisecond; the upper end is the request timeout.
-const BUCKETS: [f64; 12] = [
-    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0,
-];
+const BUCKETS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
 /// The method as a label; whatever is not in the standard set is `OTHER`.
 #[must_use]
@@ -82,11 +80,7 @@ impl Metrics {
             durations.clone(),
         );
         let in_flight = Gauge::default();
-        registry.register(
-            "http_requests_in_flight",
-            "Requests being answered now",
-            in_flight.clone(),
-        );
+        registry.register("http_requests_in_flight", "Requests being answered now", in_flight.clone());
         let identity = &config.identity;
         registry.register(
             "app_build",
@@ -100,11 +94,7 @@ impl Metrics {
             ]),
         );
         registry.register_collector(Box::new(Process::started_now()));
-        Self {
-            registry: Arc::new(registry),
-            durations,
-            in_flight,
-        }
+        Self { registry: Arc::new(registry), durations, in_flight }
     }
 
     pub(crate) fn started(&self) {
@@ -114,9 +104,7 @@ impl Metrics {
     /// `trace`: the request's trace when it is kept; a trace that was not sampled cannot be opened.
     pub(crate) fn finished(&self, labels: &RequestLabels, took: Duration, trace: Option<Trace>) {
         self.in_flight.dec();
-        self.durations
-            .get_or_create(labels)
-            .observe(took.as_secs_f64(), trace, None);
+        self.durations.get_or_create(labels).observe(took.as_secs_f64(), trace, None);
     }
 
     /// The exposition, as text.

@@ -26,21 +26,11 @@ pub async fn observe(State(metrics): State<Metrics>, request: Request, next: Nex
     let parent = TraceParent::of(request.headers());
     let trace_id = parent.as_ref().map(|parent| parent.trace_id);
     let span = tracing::info_span!("request", request_id = id.0, trace_id);
-    let sampled = parent.filter(|parent| parent.sampled).map(|parent| Trace {
-        trace_id: parent.trace_id.to_owned(),
-    });
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("unmatched", MatchedPath::as_str)
-        .to_owned();
-    let mut observation = Observation::start(
-        metrics,
-        span.clone(),
-        method_label(request.method()),
-        route,
-        sampled,
-    );
+    let sampled =
+        parent.filter(|parent| parent.sampled).map(|parent| Trace { trace_id: parent.trace_id.to_owned() });
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let mut observation =
+        Observation::start(metrics, span.clone(), method_label(request.method()), route, sampled);
 
     let mut response = next.run(request).instrument(span).await;
 
@@ -68,18 +58,8 @@ impl Observation {
         trace: Option<Trace>,
     ) -> Self {
         metrics.started();
-        let labels = RequestLabels {
-            method,
-            route,
-            status: CLIENT_LEFT,
-        };
-        Self {
-            metrics,
-            span,
-            started: Instant::now(),
-            labels,
-            trace,
-        }
+        let labels = RequestLabels { method, route, status: CLIENT_LEFT };
+        Self { metrics, span, started: Instant::now(), labels, trace }
     }
 }
 
@@ -87,11 +67,7 @@ impl Drop for Observation {
     fn drop(&mut self) {
         let took = self.started.elapsed();
         self.metrics.finished(&self.labels, took, self.trace.take());
-        let RequestLabels {
-            method,
-            route,
-            status,
-        } = &self.labels;
+        let RequestLabels { method, route, status } = &self.labels;
         let duration_ms = took.as_secs_f64() * 1000.0;
         let _in_span = self.span.enter();
         if *status < 500 && route.ends_with('z') {
@@ -126,10 +102,7 @@ impl RequestId {
 }
 
 fn is_harmless(id: &str) -> bool {
-    (1..=64).contains(&id.len())
-        && id
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
 /// What a W3C `traceparent` says (version 00, or a later one that keeps its first four fields).
@@ -145,20 +118,14 @@ impl<'a> TraceParent<'a> {
         let (version, trace_id, parent_id, flags) =
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let lower_hex = |field: &str, len: usize| {
-            field.len() == len
-                && field
-                    .bytes()
-                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            field.len() == len && field.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         };
         let set = |field: &str| field.bytes().any(|b| b != b'0');
         let well_formed =
             lower_hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
         let ids = lower_hex(trace_id, 32) && set(trace_id) && lower_hex(parent_id, 16) && set(parent_id);
         let flags = lower_hex(flags, 2).then(|| u8::from_str_radix(flags, 16).ok())??;
-        (well_formed && ids).then_some(Self {
-            trace_id,
-            sampled: flags & 1 == 1,
-        })
+        (well_formed && ids).then_some(Self { trace_id, sampled: flags & 1 == 1 })
     }
 }
 
@@ -198,17 +165,10 @@ mod tests {
             (format!("00-{trace_id}-00f067aa0ba902b7-01"), true),
             (format!("00-{trace_id}-00f067aa0ba902b7-00"), false),
             (format!("00-{trace_id}-00f067aa0ba902b7-fe"), false),
-            (
-                format!("cc-{trace_id}-00f067aa0ba902b7-01-what-the-future-adds"),
-                true,
-            ),
+            (format!("cc-{trace_id}-00f067aa0ba902b7-01-what-the-future-adds"), true),
         ] {
             let headers = headers(TRACEPARENT, &value);
-            assert_eq!(
-                TraceParent::of(&headers),
-                Some(TraceParent { trace_id, sampled }),
-                "{value}"
-            );
+            assert_eq!(TraceParent::of(&headers), Some(TraceParent { trace_id, sampled }), "{value}");
         }
     }
 

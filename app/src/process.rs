@@ -28,9 +28,7 @@ impl Process {
     #[must_use]
     pub fn started_now() -> Self {
         Self {
-            started: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0.0, |since| since.as_secs_f64()),
+            started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()),
         }
     }
 }
@@ -53,28 +51,10 @@ impl Collector for Process {
             total.encode(metric)?;
         }
         let resident = resident_bytes(&read("status"));
-        gauge(
-            &mut encoder,
-            "process_resident_memory",
-            "Resident memory",
-            Some(&Unit::Bytes),
-            resident,
-        )?;
-        gauge(
-            &mut encoder,
-            "process_open_fds",
-            "Open file descriptors",
-            None,
-            open_files(),
-        )?;
+        gauge(&mut encoder, "process_resident_memory", "Resident memory", Some(&Unit::Bytes), resident)?;
+        gauge(&mut encoder, "process_open_fds", "Open file descriptors", None, open_files())?;
         let limit = open_files_limit(&read("limits"));
-        gauge(
-            &mut encoder,
-            "process_max_fds",
-            "File descriptors that may be open",
-            None,
-            limit,
-        )
+        gauge(&mut encoder, "process_max_fds", "File descriptors that may be open", None, limit)
     }
 }
 
@@ -113,9 +93,7 @@ fn open_files() -> Option<f64> {
 
 /// The soft limit; `unlimited` is no figure.
 fn open_files_limit(limits: &str) -> Option<f64> {
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
@@ -133,10 +111,7 @@ mod tests {
 
     #[test]
     fn memory_and_limits_are_read_from_their_lines() {
-        assert_eq!(
-            resident_bytes("Name:\tapp\nVmPeak:\t   99 kB\nVmRSS:\t    4760 kB\n"),
-            Some(4_874_240.0)
-        );
+        assert_eq!(resident_bytes("Name:\tapp\nVmPeak:\t   99 kB\nVmRSS:\t    4760 kB\n"), Some(4_874_240.0));
         let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
                       Max open files            1024                 524288               files     \n";
         assert_eq!(open_files_limit(limits), Some(1024.0));
@@ -145,10 +120,7 @@ mod tests {
     #[test]
     fn what_is_missing_cut_short_or_unlimited_is_left_out() {
         assert_eq!(cpu_seconds(""), None);
-        assert_eq!(
-            cpu_seconds("42 (app) S 1 42 42 0 -1 4194560 1017 0 0 0 123"),
-            None
-        );
+        assert_eq!(cpu_seconds("42 (app) S 1 42 42 0 -1 4194560 1017 0 0 0 123"), None);
         assert_eq!(cpu_seconds("42 (app"), None);
         assert_eq!(resident_bytes("VmRSS:"), None);
         assert_eq!(resident_bytes("VmRSS:\t 4760"), None);

@@ -30,10 +30,7 @@ pub struct RequestLimits {
 
 impl Default for RequestLimits {
     fn default() -> Self {
-        Self {
-            time: Duration::from_secs(10),
-            body: 64 * 1024,
-        }
+        Self { time: Duration::from_secs(10), body: 64 * 1024 }
     }
 }
 
@@ -46,11 +43,7 @@ struct Service {
 
 /// The routes that the world sees, unguarded.
 pub fn public(config: &Config, lifecycle: Lifecycle) -> Router {
-    let service = Service {
-        sys_env: config.sys_env.clone(),
-        identity: config.identity.clone(),
-        lifecycle,
-    };
+    let service = Service { sys_env: config.sys_env.clone(), identity: config.identity.clone(), lifecycle };
     Router::new()
         .route("/", get(home))
         .route("/healthz", get(healthz))
@@ -67,19 +60,13 @@ pub fn guard(router: Router, metrics: Metrics, lifecycle: Lifecycle, limits: Req
         .method_not_allowed_fallback(|| async { refusal(StatusCode::METHOD_NOT_ALLOWED) })
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyLimitLayer::new(limits.body))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::SERVICE_UNAVAILABLE,
-            limits.time,
-        ))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, limits.time))
         .layer(CatchPanicLayer::custom(|_panic: Box<dyn Any + Send>| {
             // The panic hook has already logged it, with the request's span; the client learns nothing of it.
             refusal(StatusCode::INTERNAL_SERVER_ERROR)
         }))
         .layer(middleware::map_response(harden))
-        .layer(middleware::map_response_with_state(
-            lifecycle,
-            close_when_draining,
-        ))
+        .layer(middleware::map_response_with_state(lifecycle, close_when_draining))
         .layer(middleware::from_fn_with_state(metrics, observe))
 }
 
@@ -90,9 +77,7 @@ struct Health {
 }
 
 async fn healthz(State(service): State<Service>) -> Json<Health> {
-    Json(Health {
-        sys_env: service.sys_env,
-    })
+    Json(Health { sys_env: service.sys_env })
 }
 
 async fn readyz(State(service): State<Service>) -> (StatusCode, &'static str) {
@@ -107,12 +92,7 @@ async fn version(State(service): State<Service>) -> Json<Identity> {
 }
 
 async fn home(State(service): State<Service>) -> Html<String> {
-    let Identity {
-        version,
-        commit,
-        build,
-        ..
-    } = &service.identity;
+    let Identity { version, commit, build, .. } = &service.identity;
     let state = match service.lifecycle.phase() {
         Phase::Ready => "ready",
         Phase::Draining => "draining",
@@ -124,9 +104,7 @@ async fn home(State(service): State<Service>) -> Html<String> {
         ("Commit", commit),
         ("Build", build),
     ];
-    let rows = rows
-        .map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(value)))
-        .concat();
+    let rows = rows.map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(value))).concat();
     Html(format!(
         r#"<!doctype html>
 <html lang="en">
@@ -165,28 +143,17 @@ struct Refusal {
 }
 
 fn refusal(status: StatusCode) -> Response {
-    (
-        status,
-        Json(Refusal {
-            error: status.canonical_reason().unwrap_or("error"),
-        }),
-    )
-        .into_response()
+    (status, Json(Refusal { error: status.canonical_reason().unwrap_or("error") })).into_response()
 }
 
 async fn harden(mut response: Response) -> Response {
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
-        ),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ] {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
 }
@@ -195,9 +162,7 @@ async fn harden(mut response: Response) -> Response {
 /// cut.
 async fn close_when_draining(State(lifecycle): State<Lifecycle>, mut response: Response) -> Response {
     if lifecycle.phase() == Phase::Draining {
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
@@ -208,9 +173,6 @@ mod tests {
 
     #[test]
     fn text_from_the_environment_cannot_become_markup() {
-        assert_eq!(
-            escape(r#"<b a="1" c='2'>&amp;é"#),
-            "&lt;b a=&quot;1&quot; c=&#39;2&#39;&gt;&amp;amp;é"
-        );
+        assert_eq!(escape(r#"<b a="1" c='2'>&amp;é"#), "&lt;b a=&quot;1&quot; c=&#39;2&#39;&gt;&amp;amp;é");
     }
 }

@@ -31,11 +31,7 @@ pub struct ConnectionLimits {
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self {
-            connections: 4096,
-            head_time: Duration::from_secs(75),
-            head_size: 16 * 1024,
-        }
+        Self { connections: 4096, head_time: Duration::from_secs(75), head_size: 16 * 1024 }
     }
 }
 
@@ -61,10 +57,7 @@ impl Listener {
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let bound = async {
             let socket = TcpListener::bind(address).await?;
-            Ok(Self {
-                address: socket.local_addr()?,
-                socket,
-            })
+            Ok(Self { address: socket.local_addr()?, socket })
         };
         bound.await.map_err(|error: io::Error| {
             io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
@@ -87,9 +80,7 @@ impl Listener {
         deadline: Duration,
     ) -> Drained {
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(limits.head_time)
-            .max_buf_size(limits.head_size);
+        http.timer(TokioTimer::new()).header_read_timeout(limits.head_time).max_buf_size(limits.head_size);
         let service = TowerToHyperService::new(router);
         let graceful = GracefulShutdown::new();
         let mut open = JoinSet::new();
@@ -113,9 +104,7 @@ impl Listener {
         drop(self.socket);
         let finished = tokio::time::timeout(deadline, graceful.shutdown()).await;
         while open.try_join_next().is_some() {}
-        Drained {
-            cut: if finished.is_ok() { 0 } else { open.len() },
-        }
+        Drained { cut: if finished.is_ok() { 0 } else { open.len() } }
     }
 }
 
@@ -141,8 +130,5 @@ async fn accept(socket: &TcpListener) -> TcpStream {
 
 fn is_the_clients(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset
-    )
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

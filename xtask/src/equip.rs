@@ -44,7 +44,8 @@ impl Equipment {
         let mut equipment = Equipment::default();
         let mut missing = Vec::new();
         let needs: Vec<_> = nodes.iter().map(|node| node.needs()).collect();
-        let tools: BTreeSet<&'static str> = needs.iter().flat_map(|needs| needs.tools.iter().copied()).collect();
+        let tools: BTreeSet<&'static str> =
+            needs.iter().flat_map(|needs| needs.tools.iter().copied()).collect();
         for name in tools {
             match provisioned(provisioner, name) {
                 Some(program) => drop(equipment.programs.insert(name.to_owned(), program)),
@@ -55,7 +56,13 @@ impl Equipment {
         for name in programs {
             match search.find(&name).and_then(|path| Some((stamps.digest(&path).ok()?, path))) {
                 Some((digest, path)) => {
-                    let program = Program { name: name.clone(), version: String::new(), path, digest, extra_path: None };
+                    let program = Program {
+                        name: name.clone(),
+                        version: String::new(),
+                        path,
+                        digest,
+                        extra_path: None,
+                    };
                     equipment.programs.insert(name, program);
                 }
                 None => drop(equipment.not_found.insert(name)),
@@ -73,7 +80,8 @@ impl Equipment {
         progress: impl FnMut(ToolProgress),
     ) {
         let mut progress = progress;
-        let (databases, tools): (Vec<&str>, Vec<&str>) = missing.iter().partition(|name| recipe(name).is_some());
+        let (databases, tools): (Vec<&str>, Vec<&str>) =
+            missing.iter().partition(|name| recipe(name).is_some());
         for (name, result) in provisioner.ensure(&tools, cancel, &mut progress).await {
             match result {
                 Ok(tool) => drop(self.programs.insert(name, program(tool))),
@@ -141,8 +149,7 @@ pub(crate) async fn database(
 ) -> Result<Data, Unavailable> {
     let mut progress = progress;
     let nothing = || Unavailable { name: name.to_owned(), tried: Vec::new() };
-    let (recipe, scanner) =
-        recipe(name).zip(provisioner.lock().database(name)).ok_or_else(nothing)?;
+    let (recipe, scanner) = recipe(name).zip(provisioner.lock().database(name)).ok_or_else(nothing)?;
     let (_, tool) = provisioner
         .ensure(&[scanner.tool.as_str()], cancel, &mut progress)
         .await
@@ -152,7 +159,13 @@ pub(crate) async fn database(
 }
 
 fn program(tool: xtask_core::tools::provision::Tool) -> Program {
-    Program { name: tool.name, version: tool.version, path: tool.path, digest: tool.sha256.to_string(), extra_path: tool.extra_path }
+    Program {
+        name: tool.name,
+        version: tool.version,
+        path: tool.path,
+        digest: tool.sha256.to_string(),
+        extra_path: tool.extra_path,
+    }
 }
 
 /// A scanner's data as something that a stage can name: its folder, and the time of its fetching for a digest.

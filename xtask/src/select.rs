@@ -96,7 +96,8 @@ fn is_meant(node: &NodeId, wanted: &Wanted) -> bool {
 fn add_upstream(graph: &BTreeMap<NodeId, Needs>, chosen: &mut BTreeSet<NodeId>) {
     let mut open: Vec<NodeId> = chosen.iter().cloned().collect();
     while let Some(node) = open.pop() {
-        for before in graph.get(&node).into_iter().flat_map(|needs| needs.after.iter().chain(&needs.prefers)) {
+        for before in graph.get(&node).into_iter().flat_map(|needs| needs.after.iter().chain(&needs.prefers))
+        {
             if graph.contains_key(before) && chosen.insert(before.clone()) {
                 open.push(before.clone());
             }
@@ -117,7 +118,9 @@ fn affected(
     loop {
         let follows = |node: &&NodeId| {
             let needs = graph.get(*node);
-            needs.is_some_and(|needs| needs.after.iter().chain(&needs.prefers).any(|before| affected.contains(before)))
+            needs.is_some_and(|needs| {
+                needs.after.iter().chain(&needs.prefers).any(|before| affected.contains(before))
+            })
         };
         let more: Vec<NodeId> =
             chosen.iter().filter(|node| !affected.contains(*node)).filter(follows).cloned().collect();

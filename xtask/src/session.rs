@@ -40,7 +40,8 @@ impl<'a> Session<'a> {
     /// Opens the repository that the command line means.
     pub(crate) fn open(cli: &Cli, ambient: &'a Ambient) -> Result<Self, Failure> {
         let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-        let here = std::env::current_dir().map_err(|error| Failure::usage(format!("no working directory: {error}")))?;
+        let here = std::env::current_dir()
+            .map_err(|error| Failure::usage(format!("no working directory: {error}")))?;
         let start = cli.root.as_deref().map_or(Start::Nearest(&here), Start::Root);
         let pipeline = config::load(start, today).map_err(|error| Failure::usage(error.to_string()))?;
         let (mode, color) = appearance(cli.output, ambient);
@@ -118,7 +119,15 @@ fn provisioner(root: &Path, ambient: &Ambient, supervisor: Supervisor) -> Result
     let base = ambient.base();
     let env = base.into_iter().filter(|(name, _)| INSTALLER_ENV.iter().any(|known| name == *known)).collect();
     let cache = cache.join("slipway/tools");
-    Ok(Provisioner::new(lock, cache, Platform::current(), ambient.path(), env, Patience::default(), supervisor))
+    Ok(Provisioner::new(
+        lock,
+        cache,
+        Platform::current(),
+        ambient.path(),
+        env,
+        Patience::default(),
+        supervisor,
+    ))
 }
 
 pub(crate) fn appearance(output: Output, ambient: &Ambient) -> (Mode, bool) {

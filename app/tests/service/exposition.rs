@@ -61,9 +61,7 @@ fn read(text: &str) -> Result<(Families, Vec<Sample>), String> {
         } else if !line.starts_with("# HELP ") {
             let (name, labels, value) = sample(line).ok_or(line)?;
             let declared = families.iter().any(|(family, kind)| {
-                suffixes(kind)
-                    .iter()
-                    .any(|suffix| *name == format!("{family}{suffix}"))
+                suffixes(kind).iter().any(|suffix| *name == format!("{family}{suffix}"))
             });
             if !declared {
                 return Err(format!("{name} belongs to no declared family"));
@@ -79,26 +77,17 @@ fn read(text: &str) -> Result<(Families, Vec<Sample>), String> {
 
 #[test]
 fn the_metrics_port_speaks_openmetrics() -> io::Result<()> {
-    let vars = [
-        ("APP_COMMIT", "a \"quoted\" \\ {commit}\nin two lines"),
-        ("CONFIG_ENVIRONMENT", "dev"),
-    ];
+    let vars = [("APP_COMMIT", "a \"quoted\" \\ {commit}\nin two lines"), ("CONFIG_ENVIRONMENT", "dev")];
     let app = Running::start(&vars)?;
     for path in ["/", "/healthz", "/nowhere"] {
         get(app.address, path)?;
     }
     let reply = get(app.metrics, "/metrics")?;
     let kind = reply.header("content-type");
-    assert_eq!(
-        kind,
-        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
-    );
+    assert_eq!(kind, Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
     let (families, samples) = read(&reply.body).unwrap();
 
-    let kinds: Vec<_> = families
-        .iter()
-        .map(|(name, kind)| format!("{name}: {kind}"))
-        .collect();
+    let kinds: Vec<_> = families.iter().map(|(name, kind)| format!("{name}: {kind}")).collect();
     assert_eq!(
         kinds,
         [
@@ -112,18 +101,10 @@ fn the_metrics_port_speaks_openmetrics() -> io::Result<()> {
             "process_start_time_seconds: gauge",
         ]
     );
-    let value = |name: &str| {
-        samples
-            .iter()
-            .find(|(found, ..)| found == name)
-            .map(|(.., value)| *value)
-    };
+    let value = |name: &str| samples.iter().find(|(found, ..)| found == name).map(|(.., value)| *value);
     assert!(value("process_resident_memory_bytes").is_some_and(|bytes| bytes > 100_000.0));
     assert!(value("process_open_fds").is_some_and(|open| open >= 5.0));
-    let build = samples
-        .iter()
-        .find(|(name, ..)| name == "app_build_info")
-        .unwrap();
+    let build = samples.iter().find(|(name, ..)| name == "app_build_info").unwrap();
     assert!(build.1.contains(r#"environment="dev""#), "{}", build.1);
     Ok(())
 }
@@ -161,10 +142,7 @@ fn a_broken_exposition_is_noticed() {
         ("# TYPE a gauge\na one\n# EOF\n", "a one"),
         ("# TYPE a gauge\na 1\na 2\n# EOF\n", "appears twice"),
         ("# TYPE a gauge\n# TYPE a gauge\n# EOF\n", "declared twice"),
-        (
-            "# TYPE a gauge\n# UNIT a seconds\n# EOF\n",
-            "does not end with its unit",
-        ),
+        ("# TYPE a gauge\n# UNIT a seconds\n# EOF\n", "does not end with its unit"),
     ] {
         let error = read(broken).unwrap_err();
         assert!(error.contains(why), "{broken:?}: {error}");

@@ -43,15 +43,10 @@ impl Setup {
     fn start(self) -> io::Result<Server> {
         let config = Config::read(|name| {
             let found = self.vars.iter().find(|(key, _)| *key == name);
-            found
-                .map(|(_, value)| (*value).to_owned())
-                .ok_or(VarError::NotPresent)
+            found.map(|(_, value)| (*value).to_owned()).ok_or(VarError::NotPresent)
         });
         let config = config.map_err(io::Error::other)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let lifecycle = Lifecycle::default();
         let metrics = Metrics::new(&config);
         let unguarded = public(&config, lifecycle.clone()).merge(self.extra);
@@ -64,14 +59,7 @@ impl Setup {
         };
         let deadline = self.drain_deadline.unwrap_or(FOREVER);
         let end = runtime.spawn(listener.serve(router, self.connection, stopped, deadline));
-        Ok(Server {
-            address,
-            metrics,
-            lifecycle,
-            stop: Some(stop),
-            end,
-            runtime,
-        })
+        Ok(Server { address, metrics, lifecycle, stop: Some(stop), end, runtime })
     }
 }
 
@@ -93,8 +81,7 @@ impl Server {
     /// The value of the series whose text is `series`, when it exists.
     fn metric(&self, series: &str) -> Option<f64> {
         let text = self.metrics.encode().ok()?;
-        text.lines()
-            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+        text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 
     /// Waits until the series has `value`: recording happens after the reply is sent.
@@ -131,16 +118,9 @@ fn healthz_is_200_and_shows_sys_env_as_json() -> Outcome {
     for (vars, body) in [
         (vec![], r#"{"SYS_ENV":"helloworld"}"#),
         (vec![("SYS_ENV", "dev")], r#"{"SYS_ENV":"dev"}"#),
-        (
-            vec![("SYS_ENV", "a\"b\\c\n\u{e9}")],
-            "{\"SYS_ENV\":\"a\\\"b\\\\c\\n\u{e9}\"}",
-        ),
+        (vec![("SYS_ENV", "a\"b\\c\n\u{e9}")], "{\"SYS_ENV\":\"a\\\"b\\\\c\\n\u{e9}\"}"),
     ] {
-        let server = Setup {
-            vars,
-            ..Setup::default()
-        }
-        .start()?;
+        let server = Setup { vars, ..Setup::default() }.start()?;
         let reply = get(server.address, "/healthz")?;
         assert_eq!((reply.status, reply.body.as_str()), (200, body));
         assert_eq!(reply.header("content-type"), Some("application/json"));
@@ -175,16 +155,8 @@ fn while_draining_kept_alive_connections_are_told_to_close() -> Outcome {
 
 #[test]
 fn version_reports_what_the_deployment_says() -> Outcome {
-    let vars = vec![
-        ("APP_COMMIT", "c0ffee"),
-        ("APP_BUILD_NUMBER", "7"),
-        ("APP_IMAGE_DIGEST", "sha256:d"),
-    ];
-    let server = Setup {
-        vars,
-        ..Setup::default()
-    }
-    .start()?;
+    let vars = vec![("APP_COMMIT", "c0ffee"), ("APP_BUILD_NUMBER", "7"), ("APP_IMAGE_DIGEST", "sha256:d")];
+    let server = Setup { vars, ..Setup::default() }.start()?;
     let expected = format!(
         r#"{{"version":"{}","commit":"c0ffee","build":"7","image":"sha256:d"}}"#,
         env!("CARGO_PKG_VERSION")
@@ -196,23 +168,11 @@ fn version_reports_what_the_deployment_says() -> Outcome {
 #[test]
 fn the_page_for_people_shows_the_state_and_escapes_the_environment() -> Outcome {
     let vars = vec![("SYS_ENV", "<script>alert(1)</script>")];
-    let server = Setup {
-        vars,
-        ..Setup::default()
-    }
-    .start()?;
+    let server = Setup { vars, ..Setup::default() }.start()?;
     let reply = get(server.address, "/")?;
     assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"));
-    assert!(
-        reply.body.contains("<dt>State</dt><dd>ready</dd>"),
-        "{}",
-        reply.body
-    );
-    assert!(
-        reply.body.contains("&lt;script&gt;alert(1)&lt;/script&gt;"),
-        "{}",
-        reply.body
-    );
+    assert!(reply.body.contains("<dt>State</dt><dd>ready</dd>"), "{}", reply.body);
+    assert!(reply.body.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{}", reply.body);
     assert!(!reply.body.contains("<script"), "{}", reply.body);
     Ok(())
 }
@@ -234,18 +194,9 @@ fn every_reply_carries_the_security_headers() -> Outcome {
 fn an_unknown_path_is_404_and_a_wrong_method_405() -> Outcome {
     let server = Server::with_defaults()?;
     let reply = get(server.address, "/nowhere")?;
-    assert_eq!(
-        (reply.status, reply.body.as_str()),
-        (404, r#"{"error":"Not Found"}"#)
-    );
-    let reply = send(
-        &mut connect(server.address)?,
-        "DELETE /healthz HTTP/1.1\r\nhost: test\r\n\r\n",
-    )?;
-    assert_eq!(
-        (reply.status, reply.body.as_str()),
-        (405, r#"{"error":"Method Not Allowed"}"#)
-    );
+    assert_eq!((reply.status, reply.body.as_str()), (404, r#"{"error":"Not Found"}"#));
+    let reply = send(&mut connect(server.address)?, "DELETE /healthz HTTP/1.1\r\nhost: test\r\n\r\n")?;
+    assert_eq!((reply.status, reply.body.as_str()), (405, r#"{"error":"Method Not Allowed"}"#));
     Ok(())
 }
 
@@ -253,16 +204,8 @@ fn an_unknown_path_is_404_and_a_wrong_method_405() -> Outcome {
 fn the_request_id_comes_back() -> Outcome {
     let server = Server::with_defaults()?;
     let request = "GET /livez HTTP/1.1\r\nhost: test\r\nx-request-id: abc-1\r\n\r\n";
-    assert_eq!(
-        send(&mut connect(server.address)?, request)?.header("x-request-id"),
-        Some("abc-1")
-    );
-    assert_eq!(
-        get(server.address, "/livez")?
-            .header("x-request-id")
-            .map(str::len),
-        Some(24)
-    );
+    assert_eq!(send(&mut connect(server.address)?, request)?.header("x-request-id"), Some("abc-1"));
+    assert_eq!(get(server.address, "/livez")?.header("x-request-id").map(str::len), Some(24));
     Ok(())
 }
 
@@ -270,10 +213,7 @@ fn the_request_id_comes_back() -> Outcome {
 fn a_body_above_the_limit_is_refused_unread() -> Outcome {
     let server = Server::with_defaults()?;
     let mut stream = connect(server.address)?;
-    let reply = send(
-        &mut stream,
-        "POST /healthz HTTP/1.1\r\nhost: test\r\ncontent-length: 65537\r\n\r\n",
-    )?;
+    let reply = send(&mut stream, "POST /healthz HTTP/1.1\r\nhost: test\r\ncontent-length: 65537\r\n\r\n")?;
     assert_eq!(reply.status, 413);
     Ok(())
 }
@@ -282,31 +222,18 @@ fn a_body_above_the_limit_is_refused_unread() -> Outcome {
 fn a_head_above_the_limit_is_refused() -> Outcome {
     let server = Server::with_defaults()?;
     let mut stream = connect(server.address)?;
-    let request = format!(
-        "GET / HTTP/1.1\r\nhost: test\r\nx-padding: {}\r\n\r\n",
-        "x".repeat(20_000)
-    );
+    let request = format!("GET / HTTP/1.1\r\nhost: test\r\nx-padding: {}\r\n\r\n", "x".repeat(20_000));
     // The server stops reading, so the client may see its own writing fail first.
     let reply = send(&mut stream, &request);
-    assert!(
-        matches!(reply, Ok(Reply { status: 431, .. }) | Err(_)),
-        "{reply:?}"
-    );
+    assert!(matches!(reply, Ok(Reply { status: 431, .. }) | Err(_)), "{reply:?}");
     assert_eq!(get(server.address, "/livez")?.status, 200);
     Ok(())
 }
 
 #[test]
 fn a_head_that_never_ends_is_given_up() -> Outcome {
-    let connection = ConnectionLimits {
-        head_time: Duration::from_millis(20),
-        ..ConnectionLimits::default()
-    };
-    let server = Setup {
-        connection,
-        ..Setup::default()
-    }
-    .start()?;
+    let connection = ConnectionLimits { head_time: Duration::from_millis(20), ..ConnectionLimits::default() };
+    let server = Setup { connection, ..Setup::default() }.start()?;
     let mut stream = connect(server.address)?;
     stream.write_all(b"GET / HTTP/1.1\r\nhost: te")?;
     assert_eq!(read_to_close(&mut stream)?, "");
@@ -316,21 +243,11 @@ fn a_head_that_never_ends_is_given_up() -> Outcome {
 #[test]
 fn a_handler_that_takes_too_long_is_answered_for() -> Outcome {
     let extra = Router::new().route("/stuck", on_get(std::future::pending::<&str>));
-    let request = RequestLimits {
-        time: Duration::from_millis(20),
-        ..RequestLimits::default()
-    };
-    let server = Setup {
-        extra,
-        request,
-        ..Setup::default()
-    }
-    .start()?;
+    let request = RequestLimits { time: Duration::from_millis(20), ..RequestLimits::default() };
+    let server = Setup { extra, request, ..Setup::default() }.start()?;
     assert_eq!(get(server.address, "/stuck")?.status, 503);
-    server.wait_for(
-        r#"http_request_duration_seconds_count{method="GET",route="/stuck",status="503"}"#,
-        1.0,
-    )?;
+    server
+        .wait_for(r#"http_request_duration_seconds_count{method="GET",route="/stuck",status="503"}"#, 1.0)?;
     Ok(())
 }
 
@@ -340,26 +257,14 @@ fn a_panic_costs_one_request_and_tells_the_client_nothing() -> Outcome {
         panic!("the details")
     }
     let extra = Router::new().route("/panics", on_get(panics));
-    let server = Setup {
-        extra,
-        ..Setup::default()
-    }
-    .start()?;
+    let server = Setup { extra, ..Setup::default() }.start()?;
     let mut stream = connect(server.address)?;
     let reply = send(&mut stream, "GET /panics HTTP/1.1\r\nhost: test\r\n\r\n")?;
-    assert_eq!(
-        (reply.status, reply.body.as_str()),
-        (500, r#"{"error":"Internal Server Error"}"#)
-    );
+    assert_eq!((reply.status, reply.body.as_str()), (500, r#"{"error":"Internal Server Error"}"#));
     // Not even the connection is lost.
-    assert_eq!(
-        send(&mut stream, "GET /livez HTTP/1.1\r\nhost: test\r\n\r\n")?.status,
-        200
-    );
-    server.wait_for(
-        r#"http_request_duration_seconds_count{method="GET",route="/panics",status="500"}"#,
-        1.0,
-    )?;
+    assert_eq!(send(&mut stream, "GET /livez HTTP/1.1\r\nhost: test\r\n\r\n")?.status, 200);
+    server
+        .wait_for(r#"http_request_duration_seconds_count{method="GET",route="/panics",status="500"}"#, 1.0)?;
     server.wait_for("http_requests_in_flight", 0.0)?;
     Ok(())
 }
@@ -367,19 +272,13 @@ fn a_panic_costs_one_request_and_tells_the_client_nothing() -> Outcome {
 #[test]
 fn a_client_that_leaves_early_is_counted_as_499() -> Outcome {
     let (extra, entries, _release) = held_route();
-    let server = Setup {
-        extra,
-        ..Setup::default()
-    }
-    .start()?;
+    let server = Setup { extra, ..Setup::default() }.start()?;
     let stream = ask_held(server.address)?;
     entries.recv().unwrap();
     assert_eq!(server.metric("http_requests_in_flight"), Some(1.0));
     drop(stream);
-    server.wait_for(
-        r#"http_request_duration_seconds_count{method="GET",route="/held",status="499"}"#,
-        1.0,
-    )?;
+    server
+        .wait_for(r#"http_request_duration_seconds_count{method="GET",route="/held",status="499"}"#, 1.0)?;
     server.wait_for("http_requests_in_flight", 0.0)?;
     Ok(())
 }
@@ -388,12 +287,7 @@ fn a_client_that_leaves_early_is_counted_as_499() -> Outcome {
 fn clients_cannot_make_series() -> Outcome {
     let server = Server::with_defaults()?;
     for n in 0..50 {
-        let paths = [
-            format!("/{n}"),
-            format!("/healthz?{n}"),
-            format!("/healthz/{n}"),
-            format!("/%{n:02}"),
-        ];
+        let paths = [format!("/{n}"), format!("/healthz?{n}"), format!("/healthz/{n}"), format!("/%{n:02}")];
         for path in paths {
             let request = format!(
                 "M{n} {path} HTTP/1.1\r\nhost: h{n}\r\nuser-agent: u{n}\r\nconnection: close\r\n\r\n"
@@ -402,10 +296,8 @@ fn clients_cannot_make_series() -> Outcome {
         }
     }
     let text = server.metrics.encode().unwrap();
-    let mut series: Vec<_> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("http_request_duration_seconds_count"))
-        .collect();
+    let mut series: Vec<_> =
+        text.lines().filter_map(|line| line.strip_prefix("http_request_duration_seconds_count")).collect();
     series.sort_unstable();
     assert_eq!(
         series,
@@ -449,16 +341,8 @@ fn metrics_are_not_on_the_public_port() -> Outcome {
 #[test]
 fn connections_beyond_the_limit_wait_for_a_place() -> Outcome {
     let (extra, entries, release) = held_route();
-    let connection = ConnectionLimits {
-        connections: 1,
-        ..ConnectionLimits::default()
-    };
-    let server = Setup {
-        extra,
-        connection,
-        ..Setup::default()
-    }
-    .start()?;
+    let connection = ConnectionLimits { connections: 1, ..ConnectionLimits::default() };
+    let server = Setup { extra, connection, ..Setup::default() }.start()?;
     let mut first = ask_held(server.address)?;
     entries.recv().unwrap();
     let mut second = ask_held(server.address)?;
@@ -474,11 +358,7 @@ fn connections_beyond_the_limit_wait_for_a_place() -> Outcome {
 #[test]
 fn stopping_lets_a_request_in_flight_finish_and_accepts_no_other() -> Outcome {
     let (extra, entries, release) = held_route();
-    let mut server = Setup {
-        extra,
-        ..Setup::default()
-    }
-    .start()?;
+    let mut server = Setup { extra, ..Setup::default() }.start()?;
     let mut stream = ask_held(server.address)?;
     entries.recv().unwrap();
     server.stop();
@@ -494,10 +374,7 @@ fn stopping_lets_a_request_in_flight_finish_and_accepts_no_other() -> Outcome {
 fn stopping_closes_idle_connections_at_once() -> Outcome {
     let mut server = Server::with_defaults()?;
     let mut stream = connect(server.address)?;
-    assert_eq!(
-        send(&mut stream, "GET /livez HTTP/1.1\r\nhost: test\r\n\r\n")?.status,
-        200
-    );
+    assert_eq!(send(&mut stream, "GET /livez HTTP/1.1\r\nhost: test\r\n\r\n")?.status, 200);
     server.stop();
     assert_eq!(read_to_close(&mut stream)?, "");
     assert_eq!(server.drained()?, Drained { cut: 0 });
@@ -507,12 +384,8 @@ fn stopping_closes_idle_connections_at_once() -> Outcome {
 #[test]
 fn a_request_still_open_at_the_deadline_is_cut_and_counted() -> Outcome {
     let (extra, entries, _release) = held_route();
-    let mut server = Setup {
-        extra,
-        drain_deadline: Some(Duration::from_millis(20)),
-        ..Setup::default()
-    }
-    .start()?;
+    let mut server =
+        Setup { extra, drain_deadline: Some(Duration::from_millis(20)), ..Setup::default() }.start()?;
     let mut stream = ask_held(server.address)?;
     entries.recv().unwrap();
     server.stop();

@@ -13,10 +13,7 @@ type Outcome = io::Result<()>;
 /// The binary with a closed environment, on free ports of loopback.
 fn app(vars: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_app"));
-    command
-        .env_clear()
-        .env("LISTEN_ADDR", "127.0.0.1:0")
-        .env("METRICS_ADDR", "127.0.0.1:0");
+    command.env_clear().env("LISTEN_ADDR", "127.0.0.1:0").env("METRICS_ADDR", "127.0.0.1:0");
     command.envs(vars.iter().copied()).stdin(Stdio::null());
     command
 }
@@ -33,18 +30,10 @@ impl Running {
         let mut child = app(vars).stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut running = Self {
-            child,
-            log: BufReader::new(stdout),
-            address: any,
-            metrics: any,
-        };
+        let mut running = Self { child, log: BufReader::new(stdout), address: any, metrics: any };
         let serving = running.line_with("serving")?;
         let address = |key: &str| {
-            serving[key]
-                .as_str()
-                .and_then(|text| text.parse().ok())
-                .ok_or(io::ErrorKind::InvalidData)
+            serving[key].as_str().and_then(|text| text.parse().ok()).ok_or(io::ErrorKind::InvalidData)
         };
         (running.address, running.metrics) = (address("address")?, address("metrics")?);
         Ok(running)
@@ -126,10 +115,7 @@ fn the_log_is_one_json_object_per_line_with_the_ids_of_the_request() -> Outcome 
     assert_eq!(line["method"], "GET");
     assert_eq!(line["route"], "/version");
     assert_eq!(line["status"], 200);
-    assert!(
-        line["duration_ms"].as_f64().is_some_and(|took| took > 0.0),
-        "{line}"
-    );
+    assert!(line["duration_ms"].as_f64().is_some_and(|took| took > 0.0), "{line}");
     assert_eq!(line["span"]["request_id"], "abc");
     assert_eq!(line["span"]["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
     assert!(!line.to_string().contains("hidden"), "{line}");
@@ -171,10 +157,7 @@ fn healthcheck_is_zero_for_a_running_service_and_one_for_none() -> Outcome {
 fn healthcheck_of_something_that_is_not_an_address_is_wrong_usage() -> Outcome {
     let output = app(&[]).args(["healthcheck", "localhost:80"]).output()?;
     assert_eq!(code(&output), Some(2));
-    assert_eq!(
-        text(&output.stderr),
-        "\"localhost:80\" is not an address like 10.0.0.1:80\n"
-    );
+    assert_eq!(text(&output.stderr), "\"localhost:80\" is not an address like 10.0.0.1:80\n");
     Ok(())
 }
 
@@ -182,19 +165,11 @@ fn healthcheck_of_something_that_is_not_an_address_is_wrong_usage() -> Outcome {
 fn help_is_printed_on_request_and_wrong_usage_is_two() -> Outcome {
     let output = app(&[]).arg("--help").output()?;
     assert_eq!(code(&output), Some(0));
-    assert!(
-        text(&output.stdout).starts_with("usage: app"),
-        "{}",
-        text(&output.stdout)
-    );
+    assert!(text(&output.stdout).starts_with("usage: app"), "{}", text(&output.stdout));
     for arguments in [&["serve"][..], &["healthcheck", "127.0.0.1:1", "more"]] {
         let output = app(&[]).args(arguments).output()?;
         assert_eq!(code(&output), Some(2), "{arguments:?}");
-        assert!(
-            text(&output.stderr).starts_with("usage: app"),
-            "{}",
-            text(&output.stderr)
-        );
+        assert!(text(&output.stderr).starts_with("usage: app"), "{}", text(&output.stderr));
     }
     Ok(())
 }
@@ -209,10 +184,7 @@ fn a_configuration_of_another_environment_refuses_to_start() -> Outcome {
         (Some("ERROR"), Some("refusing to start"))
     );
     let error = line["error"].as_str().unwrap();
-    assert!(
-        error.contains("\"prod\"") && error.contains("\"beta\""),
-        "{error}"
-    );
+    assert!(error.contains("\"prod\"") && error.contains("\"beta\""), "{error}");
     Ok(())
 }
 

@@ -15,18 +15,12 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
 /// Waits until `done` holds; an error after a time that no healthy run comes near.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test thread may wait; this is the one place"
-)]
+#[expect(clippy::disallowed_methods, reason = "a test thread may wait; this is the one place")]
 pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) -> io::Result<()> {
     let given_up = Instant::now() + Duration::from_mins(1);
     while !done() {
@@ -53,10 +47,7 @@ pub(crate) fn send(stream: &mut TcpStream, request: &str) -> io::Result<Reply> {
 
 /// `GET path` on a connection of its own.
 pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<Reply> {
-    send(
-        &mut connect(address)?,
-        &format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"),
-    )
+    send(&mut connect(address)?, &format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"))
 }
 
 /// Reads one response with a `content-length`, byte for byte, so that what follows stays in the socket.
@@ -70,22 +61,14 @@ pub(crate) fn read_reply(stream: &mut TcpStream) -> io::Result<Reply> {
     }
     let head = String::from_utf8(head).map_err(|_| broken("head is not UTF-8"))?;
     let mut lines = head.trim_end().split("\r\n");
-    let status = lines
-        .next()
-        .and_then(|line| line.split(' ').nth(1))
-        .and_then(|code| code.parse().ok());
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
     let mut headers = Vec::new();
     for line in lines {
-        let (name, value) = line
-            .split_once(": ")
-            .ok_or_else(|| broken("a header without a colon"))?;
+        let (name, value) = line.split_once(": ").ok_or_else(|| broken("a header without a colon"))?;
         headers.push((name.to_ascii_lowercase(), value.to_owned()));
     }
-    let mut reply = Reply {
-        status: status.ok_or_else(|| broken("no status"))?,
-        headers,
-        body: String::new(),
-    };
+    let mut reply =
+        Reply { status: status.ok_or_else(|| broken("no status"))?, headers, body: String::new() };
     let length = reply.header("content-length").map_or(Ok(0), str::parse::<usize>);
     let mut body = vec![0; length.map_err(|_| broken("content-length is not a number"))?];
     stream.read_exact(&mut body)?;

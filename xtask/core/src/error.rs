@@ -93,10 +93,7 @@ impl ExitCode {
     /// A stop beats everything, because what came after it says nothing; then our own faults, then what the world needs, then
     /// what could not be seen, then what was seen and refused.
     pub fn worst(codes: impl IntoIterator<Item = ExitCode>) -> ExitCode {
-        codes
-            .into_iter()
-            .max_by_key(|code| code.rank())
-            .unwrap_or(ExitCode::Passed)
+        codes.into_iter().max_by_key(|code| code.rank()).unwrap_or(ExitCode::Passed)
     }
 
     /// The code with this number. A number that this program does not know is our bug.
@@ -211,11 +208,7 @@ pub enum StageError {
 }
 
 fn list(tried: &[String]) -> String {
-    if tried.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", tried.join("; "))
-    }
+    if tried.is_empty() { String::new() } else { format!(": {}", tried.join("; ")) }
 }
 
 impl StageError {
@@ -252,15 +245,15 @@ impl StageError {
     /// What to do next, if there is something to do.
     pub fn hint(&self) -> Option<String> {
         match self {
-            StageError::ToolMissing { tool, .. } => Some(format!(
-                "`cargo xtask tools sync {tool}` tries again and shows each source"
-            )),
+            StageError::ToolMissing { tool, .. } => {
+                Some(format!("`cargo xtask tools sync {tool}` tries again and shows each source"))
+            }
             StageError::ToolBroke { log: Some(log), .. } | StageError::Transient { log: Some(log), .. } => {
                 Some(format!("all of its output: {}", log.display()))
             }
-            StageError::Unreadable { tool, .. } => Some(format!(
-                "`cargo xtask tools verify {tool}` checks that it is the version in tools.lock"
-            )),
+            StageError::Unreadable { tool, .. } => {
+                Some(format!("`cargo xtask tools verify {tool}` checks that it is the version in tools.lock"))
+            }
             StageError::Config(_) => {
                 Some("`cargo xtask doctor` checks pipeline.yaml and every need".to_owned())
             }

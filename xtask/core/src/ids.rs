@@ -105,10 +105,7 @@ impl FromStr for StageId {
     type Err = UnknownStage;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        StageId::ALL
-            .into_iter()
-            .find(|id| id.as_str() == text)
-            .ok_or_else(|| UnknownStage(text.to_owned()))
+        StageId::ALL.into_iter().find(|id| id.as_str() == text).ok_or_else(|| UnknownStage(text.to_owned()))
     }
 }
 
@@ -141,9 +138,7 @@ impl TryFrom<String> for ServiceName {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let starts = text.starts_with(|c: char| c.is_ascii_lowercase());
-        let rest = text
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        let rest = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
         if starts && rest && !text.ends_with('-') && text.len() <= 63 {
             Ok(ServiceName(text))
         } else {
@@ -182,10 +177,7 @@ impl NodeId {
 
     /// A stage of one service.
     pub const fn of(stage: StageId, service: ServiceName) -> Self {
-        NodeId {
-            stage,
-            service: Some(service),
-        }
+        NodeId { stage, service: Some(service) }
     }
 
     /// The name as part of a file name: `build-hello`.
@@ -239,14 +231,8 @@ impl TryFrom<String> for Digest {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let digits = text.strip_prefix("sha256:").unwrap_or_default();
-        let hexadecimal = digits
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if digits.len() == 64 && hexadecimal {
-            Ok(Digest(text))
-        } else {
-            Err(BadDigest(text))
-        }
+        let hexadecimal = digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if digits.len() == 64 && hexadecimal { Ok(Digest(text)) } else { Err(BadDigest(text)) }
     }
 }
 
@@ -298,10 +284,7 @@ mod tests {
     #[test]
     fn a_digest_is_sha256_and_nothing_else() {
         let empty = Digest::of(b"");
-        assert_eq!(
-            empty.as_str(),
-            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-        );
+        assert_eq!(empty.as_str(), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert_eq!(Digest::try_from(empty.to_string()).unwrap(), empty);
         for bad in ["", "sha256:", "sha512:aa", &format!("sha256:{}", "A".repeat(64))] {
             assert!(Digest::try_from(bad.to_owned()).is_err(), "{bad}");

@@ -77,22 +77,14 @@ impl Verdict {
     /// A verdict on these findings, sorted so that what blocks comes first and equal runs print equal bytes.
     pub fn on(mut findings: Vec<Finding>) -> Self {
         findings.sort_by(|a, b| {
-            (
-                a.standing,
-                std::cmp::Reverse(a.severity),
-                &a.file,
-                a.line,
-                &a.rule,
-                &a.message,
-            )
-                .cmp(&(
-                    b.standing,
-                    std::cmp::Reverse(b.severity),
-                    &b.file,
-                    b.line,
-                    &b.rule,
-                    &b.message,
-                ))
+            (a.standing, std::cmp::Reverse(a.severity), &a.file, a.line, &a.rule, &a.message).cmp(&(
+                b.standing,
+                std::cmp::Reverse(b.severity),
+                &b.file,
+                b.line,
+                &b.rule,
+                &b.message,
+            ))
         });
         findings.dedup();
         Verdict { findings }
@@ -100,9 +92,7 @@ impl Verdict {
 
     /// Whether anything blocks.
     pub fn rejects(&self) -> bool {
-        self.findings
-            .iter()
-            .any(|finding| finding.standing == Standing::Blocks)
+        self.findings.iter().any(|finding| finding.standing == Standing::Blocks)
     }
 
     /// The findings, what blocks first.
@@ -193,14 +183,7 @@ mod tests {
     use super::*;
 
     fn finding(standing: Standing, severity: Severity, rule: &str) -> Finding {
-        Finding {
-            standing,
-            rule: rule.into(),
-            severity,
-            message: "m".into(),
-            file: None,
-            line: None,
-        }
+        Finding { standing, rule: rule.into(), severity, message: "m".into(), file: None, line: None }
     }
 
     #[test]

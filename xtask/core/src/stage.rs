@@ -86,9 +86,6 @@ pub struct Weight {
 
 impl Default for Weight {
     fn default() -> Self {
-        Weight {
-            cores: 1,
-            memory_mib: 256,
-        }
+        Weight { cores: 1, memory_mib: 256 }
     }
 }

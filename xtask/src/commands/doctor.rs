@@ -40,19 +40,30 @@ pub(super) async fn doctor(session: &Session<'_>) -> Result<ExitCode, Failure> {
         let _ = writeln!(out, "  ok       {name} {} {}", program.version, program.path.display());
     }
     for name in &to_fetch {
-        let _ = writeln!(out, "  absent   {name}: the first run that needs it provisions it (`cargo xtask tools sync {name}`)");
+        let _ = writeln!(
+            out,
+            "  absent   {name}: the first run that needs it provisions it (`cargo xtask tools sync {name}`)"
+        );
     }
     for name in &equipment.not_found {
         let _ = writeln!(out, "  MISSING  {name}: pipeline.yaml names it, and it is not on PATH");
     }
     let git = search.find("git").is_some();
-    let _ = writeln!(out, "  {}", if git { "ok       git" } else { "absent   git: every file is hashed instead" });
+    let _ = writeln!(
+        out,
+        "  {}",
+        if git { "ok       git" } else { "absent   git: every file is hashed instead" }
+    );
     let engine = match image::engine_answers().await {
         true => "ok       a Docker engine answers: images are built from their Dockerfiles",
-        false => "absent   no Docker engine answers: images are built here, from the final stage of their Dockerfiles",
+        false => {
+            "absent   no Docker engine answers: images are built here, from the final stage of their Dockerfiles"
+        }
     };
     let _ = writeln!(out, "  {engine}");
-    for name in session.pipeline.secrets.iter().filter(|name| !matches!(session.ambient.value(name), Ok(Some(_)))) {
+    for name in
+        session.pipeline.secrets.iter().filter(|name| !matches!(session.ambient.value(name), Ok(Some(_))))
+    {
         let _ = writeln!(out, "  unset    ${}: a secret that pipeline.yaml names", name.as_str());
     }
     say(&out);

@@ -54,7 +54,8 @@ struct Lacks {
 }
 
 fn show(prepared: Prepared) -> Result<ExitCode, Failure> {
-    let services: BTreeSet<_> = prepared.planned.nodes().iter().filter_map(|node: &AnyStage| node.id().service).collect();
+    let services: BTreeSet<_> =
+        prepared.planned.nodes().iter().filter_map(|node: &AnyStage| node.id().service).collect();
     let (forecast, lacks) = forecast(prepared)?;
     let mut out = String::new();
     let width = forecast.iter().map(|one| one.node.to_string().len()).max().unwrap_or(0);
@@ -73,12 +74,18 @@ fn show(prepared: Prepared) -> Result<ExitCode, Failure> {
             }
             (Fate::Runs | Fate::Depends, None) => ", never ran here".to_owned(),
         };
-        let after = if one.after.is_empty() { String::new() } else { format!(" (after {})", one.after.join(", ")) };
+        let after =
+            if one.after.is_empty() { String::new() } else { format!(" (after {})", one.after.join(", ")) };
         // Writing to a string cannot fail.
         let _ = writeln!(out, "{:width$}  {fate}{time}{after}", one.node.to_string());
     }
     let cached = forecast.iter().filter(|one| one.fate == Fate::Cached).count();
-    let _ = writeln!(out, "\n{} stages over {} services; {cached} from the cache", forecast.len(), services.len());
+    let _ = writeln!(
+        out,
+        "\n{} stages over {} services; {cached} from the cache",
+        forecast.len(),
+        services.len()
+    );
     if known > 0 {
         let _ = writeln!(out, "work that is known: {}, spread over the cores", seconds(known));
     }
@@ -105,13 +112,18 @@ struct MatrixEntry {
 /// One entry a service that has work to do, and one for the repository's own stages.
 fn matrix(forecast: &[Forecast]) -> Result<String, Failure> {
     let busy = |one: &&Forecast| one.fate != Fate::Cached;
-    let services: BTreeSet<_> = forecast.iter().filter(busy).filter_map(|one| one.node.service.as_ref()).collect();
+    let services: BTreeSet<_> =
+        forecast.iter().filter(busy).filter_map(|one| one.node.service.as_ref()).collect();
     let mut include: Vec<MatrixEntry> = services
         .into_iter()
-        .map(|service| MatrixEntry { name: service.to_string(), args: format!("pr-checks --service {service}") })
+        .map(|service| MatrixEntry {
+            name: service.to_string(),
+            args: format!("pr-checks --service {service}"),
+        })
         .collect();
     let repository = forecast.iter().filter(busy).filter(|one| one.node.service.is_none());
-    include.extend(repository.map(|one| MatrixEntry { name: one.node.to_string(), args: one.node.to_string() }));
+    include
+        .extend(repository.map(|one| MatrixEntry { name: one.node.to_string(), args: one.node.to_string() }));
     Ok(format!("{}\n", json(&serde_json::json!({ "include": include }))?))
 }
 

@@ -20,7 +20,8 @@ pub(super) fn replay(cli: &Cli, ambient: &Ambient, args: &ReplayArgs) -> Result<
         message: format!("cannot read {}: {error}", path.display()),
         hint: Some("`cargo xtask pr-checks` writes a report".to_owned()),
     })?;
-    let report = RunReport::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    let report =
+        RunReport::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     let (mode, color) = appearance(cli.output, ambient);
     reporters::replay(report, mode, color, Box::new(io::stdout()), Box::new(io::stderr()));
     Ok(ExitCode::Passed)

@@ -38,7 +38,8 @@ pub(super) async fn run(
     args: &RunArgs,
 ) -> Result<ExitCode, Failure> {
     let (events, inbox) = mpsc::unbounded_channel();
-    let cancel = signals::listen(events.clone()).map_err(|error| Failure::bug(format!("no signals: {error}")))?;
+    let cancel =
+        signals::listen(events.clone()).map_err(|error| Failure::bug(format!("no signals: {error}")))?;
     let prepared = prepare(session, stage, args, events.clone(), cancel.clone())?;
     if args.dry_run {
         return plan::dry_run(session, prepared);
@@ -51,7 +52,8 @@ pub(super) async fn run(
         let provisioner = session.provisioner()?;
         equipment.fetch(&missing, &provisioner, &cancel, |step| send_progress(&events, step)).await;
     }
-    let active: Vec<&AnyStage> = planned.nodes().iter().filter(|node| !presets.contains_key(&node.id())).collect();
+    let active: Vec<&AnyStage> =
+        planned.nodes().iter().filter(|node| !presets.contains_key(&node.id())).collect();
     presets.extend(equipment.presets(&active, session.strict));
     let programs = equipment.programs;
     drop(events);
@@ -100,7 +102,8 @@ pub(super) fn prepare(
     let provisioner = session.provisioner()?;
     let (equipment, missing) = Equipment::at_hand(&active, &provisioner, &session.search(), &mut stamps);
     let this = std::env::current_exe().map_err(|error| Failure::bug(format!("where am I? {error}")))?;
-    let own_digest = stamps.digest(&this).map_err(|error| Failure::bug(format!("{}: {error}", this.display())))?;
+    let own_digest =
+        stamps.digest(&this).map_err(|error| Failure::bug(format!("{}: {error}", this.display())))?;
     let setup = Setup {
         root: root.clone(),
         own,
@@ -131,7 +134,8 @@ fn run_id() -> String {
 }
 
 fn capacity(jobs: Option<u32>) -> Capacity {
-    let cores = std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
+    let cores =
+        std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
     Capacity { cores: jobs.unwrap_or(cores), memory_mib: memory_mib().unwrap_or(4096) }
 }
 
@@ -159,7 +163,8 @@ fn changed_files(session: &Session<'_>, base: &str) -> Result<Vec<String>, Failu
             hint: Some("name a commit or branch that is in this clone: `--affected main`".to_owned()),
         })
     };
-    let fork = String::from_utf8_lossy(&ask(&["merge-base", "--end-of-options", &base, "HEAD"])?).trim().to_owned();
+    let fork =
+        String::from_utf8_lossy(&ask(&["merge-base", "--end-of-options", &base, "HEAD"])?).trim().to_owned();
     let mut paths = ask(&["diff", "--name-only", "--no-renames", "--relative", "-z", &fork, "--"])?;
     paths.extend(ask(&["ls-files", "--others", "--exclude-standard", "-z"])?);
     let names = paths.split(|byte| *byte == 0).filter(|name| !name.is_empty());

@@ -43,7 +43,8 @@ fn known(provisioner: &Provisioner, name: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let tools = lock.tools().map(|pin| pin.name.to_string());
-    let names: Vec<String> = tools.chain(lock.databases().map(|database| database.name.to_string())).collect();
+    let names: Vec<String> =
+        tools.chain(lock.databases().map(|database| database.name.to_string())).collect();
     Err(Failure::usage(format!("`{name}` is not in tools.lock; it has {}", names.join(", "))))
 }
 
@@ -64,7 +65,9 @@ async fn sync(
     let mut failures: Vec<Unavailable> = Vec::new();
     for (_, result) in provisioner.ensure(&tools, cancel, watch).await {
         match result {
-            Ok(tool) => say(&format!("{} {}  {}  ({})\n", tool.name, tool.version, tool.path.display(), tool.source)),
+            Ok(tool) => {
+                say(&format!("{} {}  {}  ({})\n", tool.name, tool.version, tool.path.display(), tool.source))
+            }
             Err(unavailable) => failures.push(unavailable),
         }
     }
@@ -117,7 +120,9 @@ async fn verify(provisioner: &Provisioner, names: &[String], cancel: &Cancel) ->
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for (name, verified) in provisioner.verify(&names, cancel, watch).await {
         match verified {
-            Verified::Good { path, sha256 } => say(&format!("good     {name}  sha256:{sha256}  {}\n", path.display())),
+            Verified::Good { path, sha256 } => {
+                say(&format!("good     {name}  sha256:{sha256}  {}\n", path.display()))
+            }
             Verified::Bad(why) => {
                 code = ExitCode::ToolBroke;
                 say(&format!("BAD      {name}: {why}; `cargo xtask tools sync {name}` installs it again\n"));

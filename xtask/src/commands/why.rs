@@ -17,10 +17,14 @@ pub(super) async fn why(session: &Session<'_>, args: &WhyArgs) -> Result<ExitCod
     let (events, _inbox) = mpsc::unbounded_channel();
     let (_source, cancel) = CancelSource::new();
     let chosen = RunArgs { service: args.service.clone().into_iter().collect(), ..RunArgs::default() };
-    let Prepared { planned, equipment, .. } = run::prepare(session, Some(args.stage), &chosen, events, cancel)?;
+    let Prepared { planned, equipment, .. } =
+        run::prepare(session, Some(args.stage), &chosen, events, cancel)?;
     for node in planned.nodes().iter().map(Node::id).filter(|node| node.stage == args.stage) {
         let why = planned.why(&node, equipment.programs.clone());
-        let text = why.map_or_else(|| format!("{node}: its inputs cannot be read\n"), |why| text(&node.to_string(), &why));
+        let text = why.map_or_else(
+            || format!("{node}: its inputs cannot be read\n"),
+            |why| text(&node.to_string(), &why),
+        );
         say(&text);
     }
     Ok(ExitCode::Passed)
@@ -31,7 +35,9 @@ fn text(node: &str, why: &Why) -> String {
         Why::Cached => format!("{node}: nothing changed, its result is in the cache\n"),
         Why::NeverRan => format!("{node}: it has not run in this checkout yet\n"),
         Why::NotKept { run } => {
-            format!("{node}: its inputs are those of run {run}, which did not pass; only accepted results are kept\n")
+            format!(
+                "{node}: its inputs are those of run {run}, which did not pass; only accepted results are kept\n"
+            )
         }
         Why::Changed { run, parts } => {
             let mut out = format!("{node}: differs from run {run} in\n");

@@ -33,7 +33,8 @@ pub fn write(folder: &Path) -> Result<Vec<&'static str>, StageError> {
     for Generated { name, text } in all() {
         let path = folder.join(name);
         if fs::read_to_string(&path).ok().as_deref() != Some(text.as_str()) {
-            xtask_core::engine::store::replace(&path, text.as_bytes()).map_err(StageError::io("cannot write", &path))?;
+            xtask_core::engine::store::replace(&path, text.as_bytes())
+                .map_err(StageError::io("cannot write", &path))?;
             written.push(name);
         }
     }
@@ -49,7 +50,8 @@ pub fn drift(root: &Path, folder: &str) -> Result<Vec<Observation>, StageError> 
         let observation = match fs::read_to_string(&path) {
             Ok(found) if found == text => continue,
             Ok(found) => {
-                let same = found.lines().zip(text.lines()).take_while(|(found, wanted)| found == wanted).count();
+                let same =
+                    found.lines().zip(text.lines()).take_while(|(found, wanted)| found == wanted).count();
                 let line = u32::try_from(same + 1).ok();
                 let message = "differs from what the stage table says; `cargo xtask generate` writes it";
                 Observation::new("generated-drift", Severity::High, message).at(file, line)
@@ -93,7 +95,8 @@ mod tests {
         assert!(write(&folder).unwrap().is_empty(), "nothing is written twice");
         assert!(drift(root.path(), "wf").unwrap().is_empty());
         let path = folder.join(all()[0].name);
-        let edited = fs::read_to_string(&path).unwrap().replacen("permissions: {}", "permissions: write-all", 1);
+        let edited =
+            fs::read_to_string(&path).unwrap().replacen("permissions: {}", "permissions: write-all", 1);
         let line = edited.lines().position(|line| line.contains("write-all")).unwrap() + 1;
         fs::write(&path, edited).unwrap();
         let found = drift(root.path(), "wf").unwrap();
@@ -140,7 +143,10 @@ mod tests {
                 let (action, rest) = line.split_once('@').unwrap();
                 let commit = rest.split(' ').next().unwrap();
                 assert!(action.starts_with("actions/"), "{name}: {line}");
-                assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}: {line}");
+                assert!(
+                    commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                    "{name}: {line}"
+                );
             }
         }
     }

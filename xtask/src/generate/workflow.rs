@@ -162,7 +162,8 @@ fn put(out: &mut String, depth: usize, line: &str) {
 /// A string as a YAML scalar.
 fn scalar(text: &str) -> String {
     let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | '.' | ' ');
-    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(word) && !text.ends_with(' ');
+    let plain =
+        text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(word) && !text.ends_with(' ');
     let keyword = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];
     if plain && !keyword.contains(&text.to_ascii_lowercase().as_str()) {
         text.to_owned()

@@ -19,7 +19,8 @@ pub(super) fn archive(root: &Path, context: &str, dockerfile: &str) -> Result<Ve
         let inside = &path[folder.len()..];
         if path == dockerfile || !ignore.covers(inside) {
             let full = root.join(&path);
-            append(&mut archive, &full, inside).map_err(StageError::io("cannot pack for the engine", &full))?;
+            append(&mut archive, &full, inside)
+                .map_err(StageError::io("cannot pack for the engine", &full))?;
         }
     }
     archive.into_inner().map_err(StageError::io("cannot pack for the engine", root))
@@ -66,7 +67,8 @@ impl Ignore {
     fn parse(text: &str) -> Ignore {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let patterns = lines.map(|line| {
-            let (lets_through, pattern) = line.strip_prefix('!').map_or((false, line), |pattern| (true, pattern));
+            let (lets_through, pattern) =
+                line.strip_prefix('!').map_or((false, line), |pattern| (true, pattern));
             (lets_through, pattern.trim_matches('/').to_owned())
         });
         Ignore(patterns.collect())
@@ -89,7 +91,9 @@ mod tests {
     #[test]
     fn the_last_matching_pattern_decides() {
         let ignore = Ignore::parse("# all but\n*\n!app\n!Cargo.toml\n**/target\napp/Dockerfile*\n**/*.md\n");
-        for covered in ["xtask/src/main.rs", "app/target/x", "app/Dockerfile", "app/docs/a.md", "README.md", ".env"] {
+        for covered in
+            ["xtask/src/main.rs", "app/target/x", "app/Dockerfile", "app/docs/a.md", "README.md", ".env"]
+        {
             assert!(ignore.covers(covered), "{covered}");
         }
         for free in ["app/src/main.rs", "Cargo.toml", "app/deep/er/file"] {
@@ -103,7 +107,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         fs::create_dir_all(root.join("svc/src")).unwrap();
-        for (path, text) in [("svc/Dockerfile", "FROM scratch"), ("svc/.dockerignore", "*\n!src\n"), ("svc/src/a", "a")] {
+        for (path, text) in
+            [("svc/Dockerfile", "FROM scratch"), ("svc/.dockerignore", "*\n!src\n"), ("svc/src/a", "a")]
+        {
             fs::write(root.join(path), text).unwrap();
         }
         fs::write(root.join("outside"), "x").unwrap();

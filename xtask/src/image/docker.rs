@@ -1,7 +1,7 @@
 //! The Docker engine, through its API. The only file that names bollard.
 
-use crate::image::layout::{self, Written};
 use crate::image::context;
+use crate::image::layout::{self, Written};
 use bollard::Docker;
 use bollard::query_parameters::{BuildImageOptionsBuilder, RemoveImageOptions};
 use futures_util::StreamExt;
@@ -32,8 +32,14 @@ pub(super) async fn build(
 ) -> Result<Written, StageError> {
     let archive = context::archive(cx.root(), &image.context, &image.dockerfile)?;
     let folder = if image.context == "." { "" } else { image.context.as_str() };
-    let dockerfile = image.dockerfile.strip_prefix(folder).unwrap_or(&image.dockerfile).trim_start_matches('/');
-    let options = BuildImageOptionsBuilder::new().dockerfile(dockerfile).platform(platform).rm(true).forcerm(true).build();
+    let dockerfile =
+        image.dockerfile.strip_prefix(folder).unwrap_or(&image.dockerfile).trim_start_matches('/');
+    let options = BuildImageOptionsBuilder::new()
+        .dockerfile(dockerfile)
+        .platform(platform)
+        .rm(true)
+        .forcerm(true)
+        .build();
     let id = tokio::select! {
         id = run_build(cx, docker, options, archive) => id?,
         () = cx.cancel().raised() => return Err(StageError::Cancelled),
@@ -64,7 +70,8 @@ async fn run_build(
         if let Some(detail) = message.error_detail {
             return Err(failed(cx, &detail.message.unwrap_or_default()));
         }
-        for line in message.stream.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty()) {
+        for line in message.stream.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty())
+        {
             cx.line(line);
         }
         id = message.aux.and_then(|aux| aux.id).or(id);
@@ -83,7 +90,9 @@ fn failed(cx: &Cx, message: &str) -> StageError {
         ("Temporary failure in name resolution", Transient::Dns),
     ];
     match kinds.into_iter().find(|(words, _)| message.contains(words)) {
-        Some((_, kind)) => StageError::Transient { tool: ENGINE.to_owned(), kind, log: Some(cx.log().to_owned()) },
+        Some((_, kind)) => {
+            StageError::Transient { tool: ENGINE.to_owned(), kind, log: Some(cx.log().to_owned()) }
+        }
         None => StageError::ToolBroke {
             tool: ENGINE.to_owned(),
             how: format!("could not build the image: {message}"),
@@ -166,7 +175,8 @@ mod tests {
     #[test]
     fn a_saved_image_is_found_by_its_manifest_also_through_links_of_older_engines() {
         let manifest = br#"[{"Config":"c.json","Layers":["1/layer.tar","2/layer.tar"]}]"#;
-        let files: [(&str, &[u8]); 3] = [("manifest.json", manifest), ("c.json", b"{\"os\":\"linux\"}"), ("1/layer.tar", b"L")];
+        let files: [(&str, &[u8]); 3] =
+            [("manifest.json", manifest), ("c.json", b"{\"os\":\"linux\"}"), ("1/layer.tar", b"L")];
         let (config, layers) = unpack(&saved(&files, &[("2/layer.tar", "../1/layer.tar")])).unwrap();
         assert_eq!(config["os"], "linux");
         assert_eq!(layers, [b"L".to_vec(), b"L".to_vec()]);

@@ -76,7 +76,10 @@ pub fn final_stage(text: &str) -> Result<FinalStage, Unsupported> {
     let Some(from) = from else { return Err(Unsupported { line: 1, why: "there is no FROM".to_owned() }) };
     let base = &instructions[from];
     if base.rest.split_whitespace().next() != Some("scratch") {
-        let why = format!("the final stage starts from `{}`; without an engine it must be `FROM scratch`", base.rest);
+        let why = format!(
+            "the final stage starts from `{}`; without an engine it must be `FROM scratch`",
+            base.rest
+        );
         return Err(Unsupported { line: base.line, why });
     }
     let mut stage = FinalStage::default();
@@ -130,7 +133,9 @@ fn apply(stage: &mut FinalStage, instruction: &Instruction) -> Result<(), Unsupp
         "WORKDIR" => stage.workdir = Some(rest.to_owned()),
         "EXPOSE" => {
             let ports = rest.split_whitespace();
-            stage.exposed.extend(ports.map(|port| if port.contains('/') { port.into() } else { format!("{port}/tcp") }));
+            stage.exposed.extend(
+                ports.map(|port| if port.contains('/') { port.into() } else { format!("{port}/tcp") }),
+            );
         }
         "HEALTHCHECK" => stage.healthcheck = Some(healthcheck(rest).map_err(refuse)?),
         "ENTRYPOINT" => stage.entrypoint = exec_form(rest).map_err(refuse)?,
@@ -145,7 +150,10 @@ fn copy(rest: &str) -> Result<Copy, String> {
     let mut words: Vec<&str> = rest.split_whitespace().collect();
     let from_stage = words.first().is_some_and(|word| word.starts_with("--from="));
     if !from_stage {
-        return Err("`COPY` from the build context into the final stage needs an engine; copy it from a stage".to_owned());
+        return Err(
+            "`COPY` from the build context into the final stage needs an engine; copy it from a stage"
+                .to_owned(),
+        );
     }
     words.remove(0);
     match words.as_slice() {
@@ -158,7 +166,10 @@ fn copy(rest: &str) -> Result<Copy, String> {
             };
             Ok(Copy { source: (*source).to_owned(), destination })
         }
-        _ => Err("without an engine, `COPY --from` takes one file and one absolute destination, and no other flag".to_owned()),
+        _ => Err(
+            "without an engine, `COPY --from` takes one file and one absolute destination, and no other flag"
+                .to_owned(),
+        ),
     }
 }
 
@@ -199,7 +210,11 @@ fn words(text: &str) -> Result<Vec<String>, String> {
 }
 
 fn exec_form(rest: &str) -> Result<Vec<String>, String> {
-    let why = || format!("`{rest}` is not in exec form: a JSON list of strings; the shell form needs a shell in the image");
+    let why = || {
+        format!(
+            "`{rest}` is not in exec form: a JSON list of strings; the shell form needs a shell in the image"
+        )
+    };
     let list: Vec<String> = serde_json::from_str(rest).map_err(|_| why())?;
     if list.is_empty() { Err(why()) } else { Ok(list) }
 }
@@ -215,7 +230,9 @@ fn healthcheck(rest: &str) -> Result<Healthcheck, String> {
             "interval" => check.interval = Some(nanoseconds(value)?),
             "timeout" => check.timeout = Some(nanoseconds(value)?),
             "start-period" => check.start_period = Some(nanoseconds(value)?),
-            "retries" => check.retries = Some(value.parse().map_err(|_| format!("`{value}` is not a number"))?),
+            "retries" => {
+                check.retries = Some(value.parse().map_err(|_| format!("`{value}` is not a number"))?)
+            }
             other => return Err(format!("`--{other}` of HEALTHCHECK is not known")),
         }
         rest = after.trim_start();

@@ -76,7 +76,11 @@ async fn compile(cx: &Cx, service: &Service, embedded: &Embedded) -> Result<(), 
         }
     }
     let ran = cx.exec(call).await?;
-    if ran.code == 0 { Ok(()) } else { Err(cx.broke(&argv.program, format!("exited with {} while building the image's files", ran.code))) }
+    if ran.code == 0 {
+        Ok(())
+    } else {
+        Err(cx.broke(&argv.program, format!("exited with {} while building the image's files", ran.code)))
+    }
 }
 
 /// What makes cargo write the same static binary in any folder of any machine: no path of this machine in it, and no build id.

@@ -49,7 +49,9 @@ pub fn layer(files: &[LayerFile]) -> io::Result<Vec<u8>> {
     let mut folders = BTreeSet::new();
     for file in files {
         let path = Path::new(file.path.trim_start_matches('/'));
-        folders.extend(path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()).map(PathBuf::from));
+        folders.extend(
+            path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()).map(PathBuf::from),
+        );
     }
     let mut archive = tar::Builder::new(Vec::new());
     let header = |kind, mode, size| {
@@ -229,7 +231,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let layout = folder.path().join("image");
         let image = written(&layout, &files());
-        let index: serde_json::Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+        let index: serde_json::Value =
+            serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
         assert_eq!(index["manifests"][0]["digest"], image.digest.as_str());
         let blobs = layout.join("blobs/sha256");
         let manifest: serde_json::Value =

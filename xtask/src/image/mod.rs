@@ -43,7 +43,11 @@ pub async fn build(cx: &Cx, service: &Service, image: &Image, target: &str) -> R
     let platform = match image.platforms.as_slice() {
         [platform] => platform.clone(),
         several => {
-            let why = format!("{}: images for several platforms ({}) are not built here", service.name, several.join(", "));
+            let why = format!(
+                "{}: images for several platforms ({}) are not built here",
+                service.name,
+                several.join(", ")
+            );
             return Err(StageError::Config(why));
         }
     };

@@ -33,7 +33,8 @@ impl Stage for Ansible {
         let config = &self.0;
         let mut observations = Vec::new();
         for playbook in &config.playbooks {
-            let syntax = ansible::check_syntax(cx, &config.path, playbook, config.inventory.as_deref()).await?;
+            let syntax =
+                ansible::check_syntax(cx, &config.path, playbook, config.inventory.as_deref()).await?;
             observations.extend(syntax);
         }
         let linted = ansible::lint(cx, &config.path).await?;

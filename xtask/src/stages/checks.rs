@@ -56,7 +56,12 @@ fn needs(service: &Service, commands: &[Argv]) -> Needs {
     }
 }
 
-async fn run(cx: &Cx, service: &Service, commands: &[Argv], junit_files: &[String]) -> Result<ChecksFacts, StageError> {
+async fn run(
+    cx: &Cx,
+    service: &Service,
+    commands: &[Argv],
+    junit_files: &[String],
+) -> Result<ChecksFacts, StageError> {
     for file in junit_files {
         junit::remove_stale(cx.root(), file)?;
     }

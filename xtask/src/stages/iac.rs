@@ -47,7 +47,8 @@ impl Iac {
             dockerfiles: images.map(|image| image.dockerfile.clone()).collect(),
             workflows: pipeline.workflows.as_ref().map(|config| config.path.clone()),
         };
-        let anything = iac.terraform.is_some() || iac.charts || !iac.dockerfiles.is_empty() || iac.workflows.is_some();
+        let anything =
+            iac.terraform.is_some() || iac.charts || !iac.dockerfiles.is_empty() || iac.workflows.is_some();
         anything.then_some(iac)
     }
 
@@ -85,7 +86,10 @@ impl Stage for Iac {
         Needs {
             tools: vec![checkov::TOOL],
             prefers,
-            inputs: folders.chain(self.dockerfiles.iter().cloned()).chain([".checkov.yaml".to_owned()]).collect(),
+            inputs: folders
+                .chain(self.dockerfiles.iter().cloned())
+                .chain([".checkov.yaml".to_owned()])
+                .collect(),
             settings: vec![format!("{self:?}")],
             weight: Weight { cores: 1, memory_mib: 1024 },
             ..Needs::default()

@@ -83,10 +83,16 @@ fn of_repository(stage: StageId, pipeline: &Arc<Pipeline>) -> Option<AnyStage> {
         StageId::Secrets => Some(AnyStage::Secrets(secrets::Secrets)),
         StageId::Dockerfile => dockerfile::Dockerfile::of(pipeline).map(AnyStage::Dockerfile),
         StageId::Chart => chart::Chart::of(pipeline).map(AnyStage::Chart),
-        StageId::Terraform => pipeline.terraform.clone().map(|config| AnyStage::Terraform(terraform::Terraform(config))),
+        StageId::Terraform => {
+            pipeline.terraform.clone().map(|config| AnyStage::Terraform(terraform::Terraform(config)))
+        }
         StageId::Iac => iac::Iac::of(pipeline).map(AnyStage::Iac),
-        StageId::Ansible => pipeline.ansible.clone().map(|config| AnyStage::Ansible(ansible::Ansible(config))),
-        StageId::Workflows => pipeline.workflows.clone().map(|config| AnyStage::Workflows(workflows::Workflows(config))),
+        StageId::Ansible => {
+            pipeline.ansible.clone().map(|config| AnyStage::Ansible(ansible::Ansible(config)))
+        }
+        StageId::Workflows => {
+            pipeline.workflows.clone().map(|config| AnyStage::Workflows(workflows::Workflows(config)))
+        }
     }
 }
 

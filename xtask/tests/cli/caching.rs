@@ -1,13 +1,14 @@
 //! What the cache may and may not do, seen from outside: by a check that leaves a line in a file each time that it really runs.
 
-
+use crate::repo::{Ran, Repo};
 use serde_json::Value;
 use std::fs;
-use crate::repo::{Ran, Repo};
 
 /// A lint that counts its runs outside of the repository's inputs and prints the content of its input.
 fn counting() -> Repo {
-    Repo::linting("[[\"sh\", \"-c\", \"echo run >> target/count; cat app/input.txt; echo flavour $FLAVOUR\"]]")
+    Repo::linting(
+        "[[\"sh\", \"-c\", \"echo run >> target/count; cat app/input.txt; echo flavour $FLAVOUR\"]]",
+    )
 }
 
 fn runs(repo: &Repo) -> usize {
@@ -30,7 +31,10 @@ fn nothing_changed_means_that_nothing_runs_and_the_tail_is_shown_again() {
     assert_eq!(runs(&repo), 1);
     let second = repo.stage("lint");
     assert_eq!(second["cached"], Value::Bool(true));
-    assert_eq!((&first["key"], &first["tail"], &first["facts"]), (&second["key"], &second["tail"], &second["facts"]));
+    assert_eq!(
+        (&first["key"], &first["tail"], &first["facts"]),
+        (&second["key"], &second["tail"], &second["facts"])
+    );
 }
 
 #[test]
@@ -128,7 +132,11 @@ fn a_damaged_entry_is_a_miss_with_a_note_and_heals() {
         let repo = prepared();
         repo.run(&["lint"]).exits(0);
         let folder = repo.path("target/xtask/cache/lint-hello");
-        let entry = fs::read_dir(&folder).unwrap().map(|item| item.unwrap().path()).find(|path| path.is_file()).unwrap();
+        let entry = fs::read_dir(&folder)
+            .unwrap()
+            .map(|item| item.unwrap().path())
+            .find(|path| path.is_file())
+            .unwrap();
         fs::write(&entry, damage).unwrap();
         repo.run(&["lint"]).exits(0);
         assert_eq!(runs(&repo), 2);
@@ -201,7 +209,11 @@ fn two_runs_at_once_on_one_checkout_both_end_well() {
     let children: Vec<_> = (0..4)
         .map(|at| {
             repo.write("app/input.txt", &format!("{at}\n"));
-            repo.command(&["lint"]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+            repo.command(&["lint"])
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
         })
         .collect();
     for child in children {

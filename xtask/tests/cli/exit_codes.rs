@@ -1,8 +1,7 @@
 //! Every exit code that a command of this package can end with, by the real binary. The codes of deployments are tested with them.
 
-
-use std::time::{Duration, Instant};
 use crate::repo::Repo;
+use std::time::{Duration, Instant};
 
 #[test]
 fn accepted_is_0() {

@@ -1,6 +1,5 @@
 //! A repository in a folder of its own, and the real binary run in it.
 
-
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -76,8 +75,13 @@ impl Repo {
     /// The command, with an environment that does not depend on who runs the tests.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command.current_dir(self.root()).args(args).stdin(Stdio::null()).env("XDG_CACHE_HOME", self.cache.path());
-        for name in ["CI", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "NO_COLOR", "FLAVOUR", "GITHUB_BASE_REF"] {
+        command
+            .current_dir(self.root())
+            .args(args)
+            .stdin(Stdio::null())
+            .env("XDG_CACHE_HOME", self.cache.path());
+        for name in ["CI", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "NO_COLOR", "FLAVOUR", "GITHUB_BASE_REF"]
+        {
             command.env_remove(name);
         }
         command
@@ -117,7 +121,12 @@ impl Ran {
 
     #[track_caller]
     pub(crate) fn says(self, words: &str) -> Ran {
-        assert!(self.stdout.contains(words) || self.stderr.contains(words), "no `{words}` in\n{}\n{}", self.stdout, self.stderr);
+        assert!(
+            self.stdout.contains(words) || self.stderr.contains(words),
+            "no `{words}` in\n{}\n{}",
+            self.stdout,
+            self.stderr
+        );
         self
     }
 }

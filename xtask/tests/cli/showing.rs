@@ -1,8 +1,7 @@
 //! What people and programs see of a run.
 
-
-use serde_json::Value;
 use crate::repo::{Ran, Repo};
+use serde_json::Value;
 
 const TWO: &str = "version: 1\nproject: test\nservices:\n  one:\n    path: app\n    language: other\n    checks:\n      lint: [[sh, -c, \
                    'echo app/input.txt:1: wrong; exit 1']]\n      test: [['true']]\n  two:\n    path: app\n    language: other\n    \
@@ -51,9 +50,19 @@ fn the_report_has_the_shape_that_other_programs_rely_on() {
     }
     assert_eq!(report["run"]["exit_code"], 10);
     let stage = report["stages"].as_array().unwrap().iter().find(|stage| stage["service"] == "one").unwrap();
-    for field in
-        ["id", "service", "outcome", "cached", "key", "duration_ms", "attempts", "facts", "findings", "tools", "log"]
-    {
+    for field in [
+        "id",
+        "service",
+        "outcome",
+        "cached",
+        "key",
+        "duration_ms",
+        "attempts",
+        "facts",
+        "findings",
+        "tools",
+        "log",
+    ] {
         assert!(stage.get(field).is_some(), "stages[].{field}");
     }
     let finding = &stage["findings"][0];
@@ -61,7 +70,9 @@ fn the_report_has_the_shape_that_other_programs_rely_on() {
         assert!(finding.get(field).is_some(), "findings[].{field}");
     }
     assert_eq!(stage["tools"][0]["name"], "sh");
-    assert!(repo.path("target/xtask/findings.sarif").exists() && repo.path("target/xtask/junit.xml").exists());
+    assert!(
+        repo.path("target/xtask/findings.sarif").exists() && repo.path("target/xtask/junit.xml").exists()
+    );
     assert!(repo.path(stage["log"].as_str().unwrap()).exists());
 }
 
@@ -113,7 +124,9 @@ fn affected_means_what_changed_since_the_merge_base() {
         let stages = report["stages"].as_array().unwrap().clone();
         let mut all: Vec<_> = stages
             .iter()
-            .map(|stage| (stage["service"].as_str().unwrap().to_owned(), stage["outcome"].as_str().unwrap().to_owned()))
+            .map(|stage| {
+                (stage["service"].as_str().unwrap().to_owned(), stage["outcome"].as_str().unwrap().to_owned())
+            })
             .collect();
         all.sort();
         all
@@ -131,7 +144,8 @@ fn the_matrix_has_an_entry_for_each_service_with_work_to_do() {
     let repo = Repo::new(TWO);
     let ran = repo.run(&["plan", "--matrix", "--without", "secrets"]).exits(0);
     let matrix: Value = serde_json::from_str(&ran.stdout).unwrap();
-    let names: Vec<_> = matrix["include"].as_array().unwrap().iter().map(|entry| entry["name"].clone()).collect();
+    let names: Vec<_> =
+        matrix["include"].as_array().unwrap().iter().map(|entry| entry["name"].clone()).collect();
     assert_eq!(names, ["one", "two"]);
     repo.run(&["lint", "--service", "two"]).exits(0);
     let ran = repo.run(&["plan", "--matrix", "--without", "secrets"]).exits(0);

@@ -1,19 +1,21 @@
 //! Nothing outlives a run: four shapes of children, four ways to stop, by the real binary.
 
-
+use crate::repo::{Ran, Repo};
 use std::fs;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use crate::repo::{Ran, Repo};
 
 /// Checks that say when they are up. All of their processes carry the folder `$FLAVOUR` in their environment, so that they can be found.
 const SHAPES: [(&str, &str); 4] = [
     ("background child", "sleep 600 & touch $FLAVOUR/up; sleep 600"),
     ("child that ignores signals", "trap '' INT TERM; touch $FLAVOUR/up; while :; do sleep 1; done"),
     ("foreground child", "touch $FLAVOUR/up; sleep 600"),
-    ("child in a session of its own", "setsid sh -c 'trap \"\" INT TERM HUP; touch $FLAVOUR/up; sleep 600' x $FLAVOUR & wait"),
+    (
+        "child in a session of its own",
+        "setsid sh -c 'trap \"\" INT TERM HUP; touch $FLAVOUR/up; sleep 600' x $FLAVOUR & wait",
+    ),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,7 +57,8 @@ fn signal(child: &Child, stop: Stop) {
         Stop::Kill => ("KILL", pid),
         Stop::CtrlC => ("INT", -pid),
     };
-    let status = Command::new("kill").args([&format!("-{name}"), "--", &target.to_string()]).status().unwrap();
+    let status =
+        Command::new("kill").args([&format!("-{name}"), "--", &target.to_string()]).status().unwrap();
     assert!(status.success());
 }
 

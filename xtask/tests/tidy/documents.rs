@@ -36,17 +36,21 @@ pub(crate) fn table(path: &str, text: &str, name: &str, wanted: &str) -> Vec<Fau
     match found {
         Some((_, found)) if found == wanted => Vec::new(),
         Some((line, _)) => {
-            let message = format!("the table `{name}` is not that of the program; put this in its place:\n{wanted}");
+            let message =
+                format!("the table `{name}` is not that of the program; put this in its place:\n{wanted}");
             vec![Fault::new(path, line, message)]
         }
-        None => vec![Fault::new(path, 0, format!("the lines `{}` and `{end}` are missing", begin.trim_end()))],
+        None => {
+            vec![Fault::new(path, 0, format!("the lines `{}` and `{end}` are missing", begin.trim_end()))]
+        }
     }
 }
 
 /// A change log whose newest section is neither the version nor what comes after it.
 pub(crate) fn newest_section(path: &str, text: &str, version: &str) -> Vec<Fault> {
     let newest = text.lines().find_map(|line| line.strip_prefix("## "));
-    let known = newest.is_some_and(|name| name == "[Unreleased]" || name.starts_with(&format!("[{version}] - ")));
+    let known =
+        newest.is_some_and(|name| name == "[Unreleased]" || name.starts_with(&format!("[{version}] - ")));
     if known {
         return Vec::new();
     }
@@ -65,11 +69,20 @@ pub(crate) fn commands(path: &str, text: &str) -> Vec<Fault> {
         }
         let written: Vec<&str> = match in_block {
             true => content.trim().strip_prefix("cargo xtask").into_iter().collect(),
-            false => content.split('`').skip(1).step_by(2).filter_map(|span| span.strip_prefix("cargo xtask")).collect(),
+            false => content
+                .split('`')
+                .skip(1)
+                .step_by(2)
+                .filter_map(|span| span.strip_prefix("cargo xtask"))
+                .collect(),
         };
         for args in written {
             if let Err(error) = understood(args) {
-                faults.push(Fault::new(path, line, format!("`cargo xtask{args}` is not understood: {error}")));
+                faults.push(Fault::new(
+                    path,
+                    line,
+                    format!("`cargo xtask{args}` is not understood: {error}"),
+                ));
             }
         }
     }
@@ -89,7 +102,9 @@ fn understood(args: &str) -> Result<(), String> {
         return Ok(());
     }
     match Cli::try_parse_from(std::iter::once("xtask").chain(words)) {
-        Err(error) if error.use_stderr() => Err(error.to_string().lines().next().unwrap_or_default().to_owned()),
+        Err(error) if error.use_stderr() => {
+            Err(error.to_string().lines().next().unwrap_or_default().to_owned())
+        }
         Ok(_) | Err(_) => Ok(()),
     }
 }
@@ -114,7 +129,10 @@ fn the_generated_tables_have_every_row() {
 
 #[test]
 fn a_change_log_of_another_version_is_found() {
-    assert!(newest_section("c", "# Changelog\n\n## [Unreleased]\n\n## [0.1.0] - 2026-01-01\n", "0.2.0").is_empty());
+    assert!(
+        newest_section("c", "# Changelog\n\n## [Unreleased]\n\n## [0.1.0] - 2026-01-01\n", "0.2.0")
+            .is_empty()
+    );
     assert!(newest_section("c", "## [0.2.0] - 2026-01-01\n", "0.2.0").is_empty());
     for bad in ["", "## [0.1.0] - 2026-01-01\n", "## 0.2.0\n", "## [0.2.0]\n"] {
         assert_eq!(newest_section("c", bad, "0.2.0").len(), 1, "{bad:?}");

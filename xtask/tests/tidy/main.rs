@@ -51,7 +51,9 @@ fn no_file_has_words_that_do_not_belong_here() {
 #[test]
 fn every_dependency_has_its_reason() {
     let manifests = files().into_iter().filter(|path| path == "Cargo.toml" || path.ends_with("/Cargo.toml"));
-    assert_none(&manifests.flat_map(|path| manifests::unexplained(&path, &text_of(&path))).collect::<Vec<_>>());
+    assert_none(
+        &manifests.flat_map(|path| manifests::unexplained(&path, &text_of(&path))).collect::<Vec<_>>(),
+    );
 }
 
 #[test]
@@ -64,7 +66,8 @@ fn the_dockerfile_knows_every_program() {
 
 #[test]
 fn the_documents_have_the_tables_of_the_program() {
-    let mut faults = documents::table("OPERATIONS.md", &text_of("OPERATIONS.md"), "exit codes", &documents::exit_codes());
+    let mut faults =
+        documents::table("OPERATIONS.md", &text_of("OPERATIONS.md"), "exit codes", &documents::exit_codes());
     faults.extend(documents::table("README.md", &text_of("README.md"), "stages", &documents::stages()));
     assert_none(&faults);
 }
@@ -77,5 +80,9 @@ fn the_documents_name_only_commands_that_exist() {
 
 #[test]
 fn the_change_log_has_the_version_or_what_comes_after_it() {
-    assert_none(&documents::newest_section("CHANGELOG.md", &text_of("CHANGELOG.md"), env!("CARGO_PKG_VERSION")));
+    assert_none(&documents::newest_section(
+        "CHANGELOG.md",
+        &text_of("CHANGELOG.md"),
+        env!("CARGO_PKG_VERSION"),
+    ));
 }

@@ -15,7 +15,9 @@ pub(crate) fn unexplained(path: &str, manifest: &str) -> Vec<Fault> {
             let says = before.strip_prefix("# ").is_some_and(|why| why.ends_with('.') && why.contains(' '));
             if !says {
                 let name = text.split(['=', '.', ' ']).next().unwrap_or_default();
-                let message = format!("`{name}` needs a comment above it: one sentence that says why it is worth its price");
+                let message = format!(
+                    "`{name}` needs a comment above it: one sentence that says why it is worth its price"
+                );
                 faults.push(Fault::new(path, line, message));
             }
         }
@@ -33,7 +35,9 @@ pub(crate) fn unknown_programs(dockerfile: &str, path: &str, manifest: &str) -> 
         let program = text.strip_prefix("path = \"").and_then(|rest| rest.strip_suffix('"'));
         let wanted = program.map(|program| format!("{folder}{program}"));
         if let Some(wanted) = wanted.filter(|wanted| !dockerfile.contains(wanted.as_str())) {
-            let message = format!("app/Dockerfile makes no stand-in for {wanted}: its layer of dependencies cannot be built");
+            let message = format!(
+                "app/Dockerfile makes no stand-in for {wanted}: its layer of dependencies cannot be built"
+            );
             faults.push(Fault::new(path, line, message));
         }
     }
@@ -50,8 +54,12 @@ fn a_program_that_the_dockerfile_does_not_know_is_found() {
 
 #[test]
 fn a_dependency_without_a_sentence_is_found_in_every_kind_of_section() {
-    for section in ["dependencies", "dev-dependencies", "workspace.dependencies", "target.'cfg(unix)'.dependencies"] {
-        let manifest = format!("[package]\nname = \"a\"\n\n[{section}]\n# Reads YAML.\nyaml = \"1\"\njson = \"1\"\n# x\ntoml = \"1\"\n");
+    for section in
+        ["dependencies", "dev-dependencies", "workspace.dependencies", "target.'cfg(unix)'.dependencies"]
+    {
+        let manifest = format!(
+            "[package]\nname = \"a\"\n\n[{section}]\n# Reads YAML.\nyaml = \"1\"\njson = \"1\"\n# x\ntoml = \"1\"\n"
+        );
         let lines: Vec<usize> = unexplained("Cargo.toml", &manifest).iter().map(|fault| fault.line).collect();
         assert_eq!(lines, [7, 9], "{section}");
     }

@@ -32,10 +32,7 @@ const CORE: [Room; 7] = [
 /// The rooms of `xtask`.
 const XTASK: [Room; 9] = [
     room("cli", &[]),
-    room(
-        "commands",
-        &["cli", "equip", "generate", "image", "select", "session", "signals", "stages"],
-    ),
+    room("commands", &["cli", "equip", "generate", "image", "select", "session", "signals", "stages"]),
     room("equip", &["stages"]),
     room("generate", &[]),
     room("image", &[]),
@@ -47,7 +44,10 @@ const XTASK: [Room; 9] = [
 
 /// The rooms of `xtask-core` that a room of `xtask` must not name. What is missing here is composition: it may name everything.
 const XTASK_NAMES_NOT: [Room; 5] = [
-    room("cli", &["config", "engine", "policy", "process", "redact", "report", "reporters", "stage", "tools"]),
+    room(
+        "cli",
+        &["config", "engine", "policy", "process", "redact", "report", "reporters", "stage", "tools"],
+    ),
     room("generate", &["policy", "process", "redact", "report", "reporters", "stage", "tools"]),
     room("image", &["policy", "redact", "report", "reporters", "tools"]),
     room("select", &["policy", "process", "redact", "report", "reporters", "tools"]),
@@ -103,7 +103,12 @@ const OWNED: [Owned; 5] = [
     Owned {
         names: &["Timestamp::now", "SystemTime::now", "Zoned::now"],
         harmless: &[],
-        places: &["xtask/core/src/engine/", "xtask/core/src/tools/provision/", "xtask/src/session.rs", "xtask/src/commands/run.rs"],
+        places: &[
+            "xtask/core/src/engine/",
+            "xtask/core/src/tools/provision/",
+            "xtask/src/session.rs",
+            "xtask/src/commands/run.rs",
+        ],
         rule: "the time of day comes in as an argument, so that policy and adapters stay pure",
     },
 ];
@@ -131,15 +136,17 @@ const KNOWS_NO_TOOL: [&str; 7] = [
 
 /// Doors that are not in the tables.
 pub(crate) fn doors(source: &Source) -> Vec<Fault> {
-    let (package, rooms, vocabulary): (&str, &[Room], &[&str]) = match source.path.strip_prefix("xtask/core/src/") {
-        Some(_) => ("xtask/core/src/", &CORE, &VOCABULARY),
-        None => ("xtask/src/", &XTASK, &[]),
-    };
+    let (package, rooms, vocabulary): (&str, &[Room], &[&str]) =
+        match source.path.strip_prefix("xtask/core/src/") {
+            Some(_) => ("xtask/core/src/", &CORE, &VOCABULARY),
+            None => ("xtask/src/", &XTASK, &[]),
+        };
     let module = module_path(source.path.strip_prefix(package).unwrap_or(&source.path));
     let Some(name) = module.first().copied() else { return Vec::new() };
     let own = rooms.iter().find(|room| room.name == name);
     if own.is_none() && !vocabulary.contains(&name) {
-        let message = format!("`{name}` is no room yet: add it to xtask/tests/tidy/rooms.rs with what it may name");
+        let message =
+            format!("`{name}` is no room yet: add it to xtask/tests/tidy/rooms.rs with what it may name");
         return vec![Fault::new(&source.path, 0, message)];
     }
     let may_name = own.map_or(&[][..], |room| room.may_name);
@@ -147,14 +154,16 @@ pub(crate) fn doors(source: &Source) -> Vec<Fault> {
     for (line, target) in named_from_root(source, &module) {
         let is_room = rooms.iter().any(|room| room.name == target);
         if is_room && target != name && !may_name.contains(&target.as_str()) {
-            let message = format!("`{name}` must not name `{target}` (rooms and doors: xtask/tests/tidy/rooms.rs)");
+            let message =
+                format!("`{name}` must not name `{target}` (rooms and doors: xtask/tests/tidy/rooms.rs)");
             faults.push(Fault::new(&source.path, line, message));
         }
     }
     let forbidden = XTASK_NAMES_NOT.iter().find(|room| package == "xtask/src/" && room.name == name);
     for (line, target) in named_after(source, "xtask_core::") {
         if forbidden.is_some_and(|room| room.may_name.contains(&target.as_str())) {
-            let message = format!("`{name}` must not name `xtask_core::{target}` (xtask/tests/tidy/rooms.rs)");
+            let message =
+                format!("`{name}` must not name `xtask_core::{target}` (xtask/tests/tidy/rooms.rs)");
             faults.push(Fault::new(&source.path, line, message));
         }
     }
@@ -167,7 +176,8 @@ pub(crate) fn owned_names(source: &Source) -> Vec<Fault> {
     for owned in OWNED.iter().filter(|owned| !is_in(&source.path, owned.places)) {
         for (line, text) in source.lines() {
             let misplaced = owned.names.iter().any(|name| {
-                words(text, name).any(|at| !owned.harmless.iter().any(|end| text[at + name.len()..].starts_with(end)))
+                words(text, name)
+                    .any(|at| !owned.harmless.iter().any(|end| text[at + name.len()..].starts_with(end)))
             });
             if misplaced {
                 faults.push(Fault::new(&source.path, line, owned.rule));
@@ -186,7 +196,11 @@ pub(crate) fn stages_named(source: &Source) -> Vec<Fault> {
             variant.starts_with(|c: char| c.is_uppercase()) && !variant.starts_with("ALL")
         });
         if names_one {
-            faults.push(Fault::new(&source.path, line, "this room knows no single stage; only xtask/src/stages does"));
+            faults.push(Fault::new(
+                &source.path,
+                line,
+                "this room knows no single stage; only xtask/src/stages does",
+            ));
         }
     }
     faults
@@ -203,7 +217,8 @@ pub(crate) fn tools_named(source: &Source, tools: &[String]) -> Vec<Fault> {
         // `limits.terraform` is a section of the configuration, `.terraform` a folder.
         let named = |tool: &&String| words(&text, tool).any(|at| !text[..at].ends_with('.'));
         for tool in tools.iter().filter(named) {
-            let message = format!("this room knows no tool, and names {tool}: an adapter in tools/ says what it means");
+            let message =
+                format!("this room knows no tool, and names {tool}: an adapter in tools/ says what it means");
             faults.push(Fault::new(&source.path, line, message));
         }
     }
@@ -330,7 +345,8 @@ fn each_owned_name_is_found_outside_its_place_and_nowhere_else() {
         assert_eq!(owned_names(&Source::new("xtask/src/stages/a.rs", sample)).len(), 1, "{sample}");
         assert!(owned_names(&Source::new(place, sample)).is_empty(), "{sample}");
     }
-    let harmless = "fn f() -> std::process::ExitCode { std::process::id(); println(\"std::process\") } // dbg!()\n";
+    let harmless =
+        "fn f() -> std::process::ExitCode { std::process::id(); println(\"std::process\") } // dbg!()\n";
     assert!(owned_names(&Source::new("xtask/src/stages/a.rs", harmless)).is_empty());
 }
 
@@ -338,7 +354,8 @@ fn each_owned_name_is_found_outside_its_place_and_nowhere_else() {
 fn a_stage_or_a_tool_that_is_named_by_the_engine_is_found() {
     let text = "let all = StageId::ALL;\nmatch id { StageId::Lint => 1, _ => 2 }\nrun(\"Helm\");\nhelmet(limits.helm);\n// helm\n";
     let source = Source::new("xtask/core/src/engine/a.rs", text);
-    let tools = tools_of("version: 1\n\ntools:\n  helm:\n    version: 4\n  # why\n  trivy:\n    version: 1\n");
+    let tools =
+        tools_of("version: 1\n\ntools:\n  helm:\n    version: 4\n  # why\n  trivy:\n    version: 1\n");
     assert_eq!(tools, ["helm", "trivy"]);
     assert_eq!(lines_of(&stages_named(&source)), [2]);
     assert_eq!(lines_of(&tools_named(&source, &tools)), [3]);

@@ -16,20 +16,14 @@ pub(crate) struct Fault {
 
 impl Fault {
     pub(crate) fn new(file: &str, line: usize, message: impl Into<String>) -> Fault {
-        Fault {
-            file: file.to_owned(),
-            line,
-            message: message.into(),
-        }
+        Fault { file: file.to_owned(), line, message: message.into() }
     }
 }
 
 /// Fails a test with every fault on a line of its own.
 pub(crate) fn assert_none(faults: &[Fault]) {
-    let lines: Vec<String> = faults
-        .iter()
-        .map(|fault| format!("{}:{}: {}", fault.file, fault.line, fault.message))
-        .collect();
+    let lines: Vec<String> =
+        faults.iter().map(|fault| format!("{}:{}: {}", fault.file, fault.line, fault.message)).collect();
     assert!(faults.is_empty(), "\n{}\n", lines.join("\n"));
 }
 
@@ -66,10 +60,7 @@ impl Source {
     /// How many lines are not inside test items.
     pub(crate) fn lines_without_tests(&self) -> usize {
         let tests = test_items(&blank(&self.text, false));
-        let in_tests: usize = tests
-            .iter()
-            .map(|(start, end)| self.text[*start..*end].lines().count())
-            .sum();
+        let in_tests: usize = tests.iter().map(|(start, end)| self.text[*start..*end].lines().count()).sum();
         self.text.lines().count() - in_tests
     }
 }
@@ -89,16 +80,8 @@ pub(crate) fn files() -> Vec<String> {
 }
 
 fn walk(folder: &Path, prefix: &str, found: &mut Vec<String>) {
-    const LEFT_OUT: [&str; 8] = [
-        ".git",
-        ".terraform",
-        "__pycache__",
-        "locks",
-        "node_modules",
-        "schema",
-        "target",
-        "testdata",
-    ];
+    const LEFT_OUT: [&str; 8] =
+        [".git", ".terraform", "__pycache__", "locks", "node_modules", "schema", "target", "testdata"];
     for item in fs::read_dir(folder).unwrap() {
         let item = item.unwrap();
         let name = item.file_name().into_string().unwrap();
@@ -123,11 +106,7 @@ pub(crate) fn read(path: &str) -> Option<String> {
 /// Every Rust source of the two packages `xtask` and `xtask-core`, tests included.
 pub(crate) fn sources() -> Vec<Source> {
     let ours = |path: &String| path.starts_with("xtask/") && path.ends_with(".rs");
-    files()
-        .iter()
-        .filter(|path| ours(path))
-        .map(|path| Source::new(path, &read(path).unwrap()))
-        .collect()
+    files().iter().filter(|path| ours(path)).map(|path| Source::new(path, &read(path).unwrap())).collect()
 }
 
 /// Those that end up in the product.

@@ -66,10 +66,7 @@ pub struct Cache {
 impl Cache {
     /// The cache of the checkout at `root`, kept in `folder`.
     pub fn new(root: &Path, folder: &Path) -> Cache {
-        Cache {
-            root: root.to_owned(),
-            folder: folder.to_owned(),
-        }
+        Cache { root: root.to_owned(), folder: folder.to_owned() }
     }
 
     fn entry(&self, node: &NodeId, key: &Key) -> PathBuf {
@@ -145,11 +142,7 @@ impl Cache {
             if !object.exists() {
                 store::replace(&object, &bytes)?;
             }
-            outputs.push(Output {
-                path,
-                digest,
-                executable: is_executable(&place)?,
-            });
+            outputs.push(Output { path, digest, executable: is_executable(&place)? });
         }
         Ok(outputs)
     }
@@ -180,10 +173,7 @@ impl Cache {
             .flat_map(|entry| entry.outputs.into_iter().map(|output| output.digest))
             .collect();
         for (_, object) in files_by_age(&folder.join("objects")) {
-            let name = object
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
+            let name = object.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if !used.contains(name) {
                 let _ = fs::remove_file(object);
             }
@@ -244,12 +234,7 @@ mod tests {
             let cache = Cache::new(folder.path(), &folder.path().join("target/xtask/cache"));
             let mut parts = Parts::default();
             parts.content(Part::Files, Some(b"x"));
-            Fixture {
-                folder,
-                cache,
-                node: NodeId::repository(StageId::Chart),
-                key: parts.key(),
-            }
+            Fixture { folder, cache, node: NodeId::repository(StageId::Chart), key: parts.key() }
         }
 
         fn kept(&self) -> Entry {
@@ -298,11 +283,7 @@ mod tests {
         assert!(matches!(fixture.look_up(), Lookup::Miss(Some(note)) if note.contains("out/deep/a")));
         fs::remove_file(&object).unwrap();
         assert!(matches!(fixture.look_up(), Lookup::Miss(Some(_))));
-        fs::write(
-            fixture.cache.entry(&fixture.node, &fixture.key),
-            "slipway-entry 1 00\n{",
-        )
-        .unwrap();
+        fs::write(fixture.cache.entry(&fixture.node, &fixture.key), "slipway-entry 1 00\n{").unwrap();
         assert!(
             matches!(fixture.look_up(), Lookup::Miss(Some(note)) if note.contains("truncated or corrupt"))
         );
@@ -311,10 +292,7 @@ mod tests {
     #[test]
     fn an_output_that_the_stage_promised_but_did_not_leave_is_an_error_that_names_it() {
         let fixture = Fixture::new();
-        let error = fixture
-            .cache
-            .keep_outputs(&fixture.node, &["missing.bin".to_owned()])
-            .unwrap_err();
+        let error = fixture.cache.keep_outputs(&fixture.node, &["missing.bin".to_owned()]).unwrap_err();
         assert!(error.to_string().contains("missing.bin"), "{error}");
     }
 

@@ -167,20 +167,14 @@ impl Cx {
     /// A program that the stage's needs named.
     pub fn program(&self, name: &str) -> Result<&Program, StageError> {
         self.programs.get(name).ok_or_else(|| {
-            StageError::Bug(format!(
-                "{} uses `{name}` without naming it in its needs",
-                self.node
-            ))
+            StageError::Bug(format!("{} uses `{name}` without naming it in its needs", self.node))
         })
     }
 
     /// The facts of a node of the same service (or of the repository) that this one waits for, if it passed.
     pub fn facts<F: DeserializeOwned>(&self, stage: StageId) -> Result<Option<F>, StageError> {
         let node = match stage.scope() {
-            crate::ids::Scope::Service => NodeId {
-                stage,
-                service: self.node.service.clone(),
-            },
+            crate::ids::Scope::Service => NodeId { stage, service: self.node.service.clone() },
             crate::ids::Scope::Repository => NodeId::repository(stage),
         };
         self.facts_of(&node)
@@ -199,12 +193,7 @@ impl Cx {
 
     /// Says what is being done, for people who watch.
     pub fn progress(&self, doing: impl Into<String>, done: u64, total: Option<u64>) {
-        self.send(Event::Progress {
-            node: Some(self.node.clone()),
-            doing: doing.into(),
-            done,
-            total,
-        });
+        self.send(Event::Progress { node: Some(self.node.clone()), doing: doing.into(), done, total });
     }
 
     /// Leaves a note in the stage's record.
@@ -216,26 +205,18 @@ impl Cx {
     /// and keeps it in the tail.
     pub fn line(&self, text: &str) {
         let text = self.redactor.redact(text).into_owned();
-        self.send(Event::Line {
-            node: self.node.clone(),
-            stream: Stream::Stdout,
-            text: text.clone(),
-        });
+        self.send(Event::Line { node: self.node.clone(), stream: Stream::Stdout, text: text.clone() });
         let append = || -> std::io::Result<()> {
             if let Some(folder) = self.log.parent() {
                 std::fs::create_dir_all(folder)?;
             }
-            let mut log = std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(&self.log)?;
+            let mut log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
             std::io::Write::write_all(&mut log, format!("{text}\n").as_bytes())
         };
         let logged = append();
         let mut used = self.used();
         if let Err(error) = logged {
-            used.notes
-                .push(format!("{} could not be written: {error}", self.log.display()));
+            used.notes.push(format!("{} could not be written: {error}", self.log.display()));
         }
         used.keep(std::iter::once(text));
     }
@@ -249,14 +230,7 @@ impl Cx {
     /// Runs a program to its end and gives its exit code; what the code means is the adapter's to say. Death by a signal, a passed
     /// deadline and a stop are errors.
     pub async fn exec(&self, call: Call<'_>) -> Result<Ran, StageError> {
-        let Call {
-            program,
-            args,
-            directory,
-            env: extra,
-            stdin,
-            stop,
-        } = call;
+        let Call { program, args, directory, env: extra, stdin, stop } = call;
         self.used().tools.insert(
             program.name.clone(),
             ToolRecord {
@@ -278,20 +252,15 @@ impl Cx {
         command.stop = stop;
         command.log = Some(self.log.clone());
         let on_line = |stream, text: &str| {
-            self.send(Event::Line {
-                node: self.node.clone(),
-                stream,
-                text: text.to_owned(),
-            });
+            self.send(Event::Line { node: self.node.clone(), stream, text: text.to_owned() });
         };
-        let finished = self
-            .supervisor
-            .run(command, Some(self.deadline), &self.cancel, on_line)
-            .await;
+        let finished = self.supervisor.run(command, Some(self.deadline), &self.cancel, on_line).await;
         let Finished { exit, stdout, stderr, tail, .. } = finished?;
         self.used().keep(tail);
         match exit {
-            Exit::Code(code) => Ok(Ran { code, stdout: stdout.bytes().to_vec(), stderr: stderr.bytes().to_vec() }),
+            Exit::Code(code) => {
+                Ok(Ran { code, stdout: stdout.bytes().to_vec(), stderr: stderr.bytes().to_vec() })
+            }
             Exit::Signal(signal) => Err(StageError::ToolBroke {
                 tool: program.name.clone(),
                 how: format!("died of signal {signal}{}", signal_name(signal)),
@@ -304,11 +273,7 @@ impl Cx {
 
     /// An error that says that a tool ended with a code that it uses for its own faults.
     pub fn broke(&self, program: &str, how: impl Into<String>) -> StageError {
-        StageError::ToolBroke {
-            tool: program.to_owned(),
-            how: how.into(),
-            log: Some(self.log.clone()),
-        }
+        StageError::ToolBroke { tool: program.to_owned(), how: how.into(), log: Some(self.log.clone()) }
     }
 
     /// Where all output of the stage's children is.

@@ -115,19 +115,11 @@ impl Driver {
         let setup = &self.shared.setup;
         let verdict = stage.judge(facts, &setup.limits, setup.today);
         let ended = Ended {
-            outcome: if verdict.rejects() {
-                Outcome::Rejected
-            } else {
-                Outcome::Passed
-            },
+            outcome: if verdict.rejects() { Outcome::Rejected } else { Outcome::Passed },
             facts: entry.facts.clone(),
             findings: verdict.into_findings(),
             used: Used {
-                tools: entry
-                    .tools
-                    .into_iter()
-                    .map(|tool| (tool.name.clone(), tool))
-                    .collect(),
+                tools: entry.tools.into_iter().map(|tool| (tool.name.clone(), tool)).collect(),
                 tail: entry.tail,
                 notes: Vec::new(),
             },
@@ -140,16 +132,10 @@ impl Driver {
     async fn run<S: Stage>(&self, stage: &S, needs: &Needs, notes: Vec<String>) -> Ended {
         let began = Instant::now();
         let limit = self.shared.setup.limits.timeouts.of(S::ID);
-        let mut used = Used {
-            notes,
-            ..Used::default()
-        };
+        let mut used = Used { notes, ..Used::default() };
         let mut attempt = 1;
         loop {
-            self.shared.send(Event::StageStarted {
-                node: self.node.clone(),
-                attempt,
-            });
+            self.shared.send(Event::StageStarted { node: self.node.clone(), attempt });
             let cx = self.shared.cx(&self.node, needs, began + limit);
             let result = self.bounded(stage.run(&cx), began + limit).await;
             let mut last = std::mem::take(&mut *cx.used());
@@ -216,11 +202,7 @@ impl Driver {
         let (outcome, facts, findings) = match seen {
             Ok((facts, value)) => {
                 let verdict = stage.judge(&facts, &setup.limits, setup.today);
-                let outcome = if verdict.rejects() {
-                    Outcome::Rejected
-                } else {
-                    Outcome::Passed
-                };
+                let outcome = if verdict.rejects() { Outcome::Rejected } else { Outcome::Passed };
                 (outcome, value, verdict.into_findings())
             }
             Err(error) => (failure(error), serde_json::Value::Null, Vec::new()),
@@ -229,14 +211,7 @@ impl Driver {
         let facts = mask_all(facts, &|text| self.mask(text));
         let findings =
             findings.into_iter().map(|one| Finding { message: self.mask(one.message), ..one }).collect();
-        Ended {
-            outcome,
-            facts,
-            findings,
-            used,
-            attempts,
-            duration,
-        }
+        Ended { outcome, facts, findings, used, attempts, duration }
     }
 
     fn failed(&self, error: StageError) -> Ended {
@@ -257,10 +232,7 @@ impl Driver {
     /// The record of a node that did not run.
     pub(super) fn skipped(self, why: Why) -> StageRecord {
         self.record(
-            Ended {
-                outcome: Outcome::Skipped(why),
-                ..self.failed(StageError::Cancelled)
-            },
+            Ended { outcome: Outcome::Skipped(why), ..self.failed(StageError::Cancelled) },
             None,
             None,
         )
@@ -273,25 +245,14 @@ impl Driver {
 
     /// `replayed` is the log of the run whose facts these are, if they come from the cache.
     fn record(&self, ended: Ended, key: Option<Key>, replayed: Option<Option<String>>) -> StageRecord {
-        let Ended {
-            outcome,
-            facts,
-            findings,
-            used,
-            attempts,
-            duration,
-        } = ended;
+        let Ended { outcome, facts, findings, used, attempts, duration } = ended;
         let exit_code = outcome.exit_code();
         let outcome_kind = kind(&outcome);
         let (skipped, error) = match outcome {
             Outcome::Skipped(why) => (Some(why), None),
-            Outcome::Broke(error) => (
-                None,
-                Some(ErrorRecord {
-                    message: self.mask(error.to_string()),
-                    hint: error.hint(),
-                }),
-            ),
+            Outcome::Broke(error) => {
+                (None, Some(ErrorRecord { message: self.mask(error.to_string()), hint: error.hint() }))
+            }
             Outcome::Passed | Outcome::Rejected | Outcome::TimedOut | Outcome::Cancelled => (None, None),
         };
         let cached = replayed.is_some();
@@ -323,8 +284,12 @@ fn mask_all(value: serde_json::Value, mask: &impl Fn(String) -> String) -> serde
     match value {
         serde_json::Value::String(text) => serde_json::Value::String(mask(text)),
         serde_json::Value::Array(list) => list.into_iter().map(|one| mask_all(one, mask)).collect(),
-        serde_json::Value::Object(map) => map.into_iter().map(|(name, one)| (name, mask_all(one, mask))).collect(),
-        plain @ (serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_)) => plain,
+        serde_json::Value::Object(map) => {
+            map.into_iter().map(|(name, one)| (name, mask_all(one, mask))).collect()
+        }
+        plain @ (serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_)) => {
+            plain
+        }
     }
 }
 

@@ -73,11 +73,7 @@ impl FileSet {
         let at = self.buffer.len();
         self.buffer.extend_from_slice(path);
         self.buffer.push(0);
-        self.entries.push(Entry {
-            start,
-            path: at,
-            end: self.buffer.len(),
-        });
+        self.entries.push(Entry { start, path: at, end: self.buffer.len() });
     }
 
     fn path(&self, entry: &Entry) -> &[u8] {
@@ -96,10 +92,8 @@ impl FileSet {
 
     /// The files that the globs select, as ranges of entries. A glob with `!` in front excludes.
     pub fn select(&self, globs: &[String]) -> Selection {
-        let (exclude, include): (Vec<&str>, Vec<&str>) = globs
-            .iter()
-            .map(String::as_str)
-            .partition(|glob| glob.starts_with('!'));
+        let (exclude, include): (Vec<&str>, Vec<&str>) =
+            globs.iter().map(String::as_str).partition(|glob| glob.starts_with('!'));
         let mut ranges: Vec<Range<usize>> = Vec::new();
         for glob in include {
             self.collect(glob, &mut ranges);
@@ -121,17 +115,12 @@ impl FileSet {
     /// Adds the entries that one glob matches. A literal beginning narrows the search to a range of the sorted entries, so
     /// that `app/**` costs two binary searches and not a match a file.
     fn collect(&self, glob: &str, ranges: &mut Vec<Range<usize>>) {
-        let literal = glob
-            .find(['*', '?', '[', '{', '\\'])
-            .map_or(glob, |at| &glob[..at]);
+        let literal = glob.find(['*', '?', '[', '{', '\\']).map_or(glob, |at| &glob[..at]);
         let prefix = literal.as_bytes();
         let from = self.entries.partition_point(|entry| self.path(entry) < prefix);
         let to = from + self.entries[from..].partition_point(|entry| self.path(entry).starts_with(prefix));
         if literal.len() == glob.len() {
-            if self.entries[from..to]
-                .first()
-                .is_some_and(|entry| self.path(entry) == prefix)
-            {
+            if self.entries[from..to].first().is_some_and(|entry| self.path(entry) == prefix) {
                 ranges.push(from..from + 1);
             }
         } else if &glob[literal.len()..] == "**" && (literal.is_empty() || literal.ends_with('/')) {
@@ -153,9 +142,7 @@ impl FileSet {
             let mut open = None;
             for index in range.clone() {
                 let path = self.path(&self.entries[index]);
-                let left_out = exclude
-                    .iter()
-                    .any(|glob| fast_glob::glob_match(&glob.as_bytes()[1..], path));
+                let left_out = exclude.iter().any(|glob| fast_glob::glob_match(&glob.as_bytes()[1..], path));
                 match (left_out, open) {
                     (false, None) => open = Some(index),
                     (true, Some(start)) => {
@@ -183,12 +170,7 @@ impl FileSet {
 
     /// The selected entries as they are hashed: `mode id<TAB>path<NUL>`, sorted by path.
     pub fn manifest(&self, selection: &Selection) -> Vec<u8> {
-        selection
-            .ranges
-            .iter()
-            .flat_map(|range| self.slice(range))
-            .copied()
-            .collect()
+        selection.ranges.iter().flat_map(|range| self.slice(range)).copied().collect()
     }
 
     fn slice(&self, range: &Range<usize>) -> &[u8] {
@@ -216,9 +198,7 @@ impl FileSet {
 pub fn covers(globs: &[String], path: &str) -> bool {
     let matches = |glob: &str| glob == path || fast_glob::glob_match(glob, path);
     globs.iter().any(|glob| !glob.starts_with('!') && matches(glob))
-        && !globs
-            .iter()
-            .any(|glob| glob.strip_prefix('!').is_some_and(matches))
+        && !globs.iter().any(|glob| glob.strip_prefix('!').is_some_and(matches))
 }
 
 /// Files chosen by globs, as ranges of one snapshot's entries.
@@ -279,18 +259,11 @@ fn from_git(root: &Path) -> Result<FileSet, FilesError> {
     });
     let listed = listed?;
     let status = status?;
-    let prefix = if status.is_empty() {
-        Vec::new()
-    } else {
-        prefix(root)?
-    };
+    let prefix = if status.is_empty() { Vec::new() } else { prefix(root)? };
     let dirty = parse_status(&status, &prefix);
     let ids = hash_contents(root, &prefix, &dirty)?;
     let mut overlay = dirty.into_iter().zip(ids).peekable();
-    let mut set = FileSet {
-        buffer: Vec::with_capacity(listed.len()),
-        entries: Vec::new(),
-    };
+    let mut set = FileSet { buffer: Vec::with_capacity(listed.len()), entries: Vec::new() };
     for line in listed.split(|byte| *byte == 0) {
         // mode SP id SP stage TAB path
         let Some(tab) = line.iter().position(|byte| *byte == b'\t') else {
@@ -348,14 +321,8 @@ fn parse_status(status: &[u8], prefix: &[u8]) -> Vec<(Vec<u8>, bool)> {
         };
         let mut parts = record.splitn(fields + 1, |byte| *byte == b' ');
         let state = parts.nth(1).unwrap_or_default();
-        let submodule = parts
-            .next()
-            .is_some_and(|sub| fields > 1 && sub.starts_with(b"S"));
-        let path = if fields == 1 {
-            &record[2..]
-        } else {
-            parts.nth(fields - 3).unwrap_or_default()
-        };
+        let submodule = parts.next().is_some_and(|sub| fields > 1 && sub.starts_with(b"S"));
+        let path = if fields == 1 { &record[2..] } else { parts.nth(fields - 3).unwrap_or_default() };
         let worktree_differs = fields != 8 || state.get(1) != Some(&b'.');
         if worktree_differs && let Some(path) = path.strip_prefix(prefix) {
             dirty.push((path.to_vec(), submodule));
@@ -382,17 +349,13 @@ fn hash_contents(
             Ok(_) if *submodule => Some(content_id("160000", b"dirty")),
             Ok(meta) if meta.is_dir() => Some(content_id("040000", b"nested repository")),
             Ok(meta) if meta.is_symlink() => {
-                let target = fs::read_link(&full).map_err(|source| FilesError::Read {
-                    path: full.clone(),
-                    source,
-                })?;
+                let target =
+                    fs::read_link(&full).map_err(|source| FilesError::Read { path: full.clone(), source })?;
                 Some(content_id("120000", target.as_os_str().as_encoded_bytes()))
             }
             Ok(meta) if path.contains(&b'\n') => {
-                let bytes = fs::read(&full).map_err(|source| FilesError::Read {
-                    path: full.clone(),
-                    source,
-                })?;
+                let bytes =
+                    fs::read(&full).map_err(|source| FilesError::Read { path: full.clone(), source })?;
                 Some(content_id(mode(&meta), &bytes))
             }
             Ok(meta) => {
@@ -425,11 +388,7 @@ fn content_id(mode: &str, bytes: &[u8]) -> Vec<u8> {
 #[cfg(unix)]
 fn mode(meta: &fs::Metadata) -> &'static str {
     use std::os::unix::fs::PermissionsExt;
-    if meta.permissions().mode() & 0o111 == 0 {
-        "100644"
-    } else {
-        "100755"
-    }
+    if meta.permissions().mode() & 0o111 == 0 { "100644" } else { "100755" }
 }
 
 #[cfg(unix)]
@@ -452,12 +411,7 @@ fn walk(root: &Path, folder: &Path, map: &mut BTreeMap<Vec<u8>, Vec<u8>>) -> Res
     for item in fs::read_dir(folder).map_err(read(folder))? {
         let item = item.map_err(read(folder))?;
         let path = item.path();
-        let name = path
-            .strip_prefix(root)
-            .unwrap_or(&path)
-            .as_os_str()
-            .as_encoded_bytes()
-            .to_vec();
+        let name = path.strip_prefix(root).unwrap_or(&path).as_os_str().as_encoded_bytes().to_vec();
         let meta = fs::symlink_metadata(&path).map_err(read(&path))?;
         if meta.is_dir() {
             // What `target` and `node_modules` hold is made from the other files; without git nothing else says so.
@@ -481,26 +435,15 @@ mod tests {
     use super::*;
 
     fn git(root: &Path, args: &[&str]) {
-        let mut all = vec![
-            "-c",
-            "user.name=t",
-            "-c",
-            "user.email=t@t",
-            "-c",
-            "init.defaultBranch=main",
-        ];
+        let mut all = vec!["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"];
         all.extend(args);
         query::ask(root, "git", &all, None).unwrap();
     }
 
     fn repository() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        for (path, text) in [
-            ("app/a.rs", "a"),
-            ("app/b.rs", "b"),
-            ("app-two/c.rs", "c"),
-            ("Cargo.toml", "t"),
-        ] {
+        for (path, text) in [("app/a.rs", "a"), ("app/b.rs", "b"), ("app-two/c.rs", "c"), ("Cargo.toml", "t")]
+        {
             let path = folder.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
@@ -527,19 +470,10 @@ mod tests {
         let folder = repository();
         let root = folder.path();
         assert_eq!(selected(root, &["app/**"]), ["app/a.rs", "app/b.rs"]);
-        assert_eq!(
-            selected(root, &["Cargo.toml", "app/a.rs", "app/a.rs"]),
-            ["Cargo.toml", "app/a.rs"]
-        );
-        assert_eq!(
-            selected(root, &["app*/?.rs"]),
-            ["app-two/c.rs", "app/a.rs", "app/b.rs"]
-        );
+        assert_eq!(selected(root, &["Cargo.toml", "app/a.rs", "app/a.rs"]), ["Cargo.toml", "app/a.rs"]);
+        assert_eq!(selected(root, &["app*/?.rs"]), ["app-two/c.rs", "app/a.rs", "app/b.rs"]);
         assert_eq!(selected(root, &["**", "!app/**"]), ["Cargo.toml", "app-two/c.rs"]);
-        assert_eq!(
-            selected(root, &["**/*.rs", "!app/b.rs"]),
-            ["app-two/c.rs", "app/a.rs"]
-        );
+        assert_eq!(selected(root, &["**/*.rs", "!app/b.rs"]), ["app-two/c.rs", "app/a.rs"]);
         assert!(selected(root, &["app/a", "nothing/**"]).is_empty());
     }
 
@@ -643,13 +577,7 @@ mod tests {
         fs::remove_file(root.join("app/b.rs")).unwrap();
         fs::write(root.join("new"), "x").unwrap();
         let changes = changed_files(&before, &take());
-        let named: Vec<_> = changes
-            .iter()
-            .map(|(path, what)| (path.as_str(), *what))
-            .collect();
-        assert_eq!(
-            named,
-            [("app/a.rs", "changed"), ("new", "added"), ("app/b.rs", "removed")]
-        );
+        let named: Vec<_> = changes.iter().map(|(path, what)| (path.as_str(), *what)).collect();
+        assert_eq!(named, [("app/a.rs", "changed"), ("new", "added"), ("app/b.rs", "removed")]);
     }
 }

@@ -75,16 +75,8 @@ impl<N: Node> Planned<N> {
                 } else {
                     Fate::Runs
                 };
-                let after = waits
-                    .iter()
-                    .map(|before| self.graph.nodes()[*before].to_string())
-                    .collect();
-                Forecast {
-                    node: node.clone(),
-                    fate,
-                    expected_ms: self.expected[*at],
-                    after,
-                }
+                let after = waits.iter().map(|before| self.graph.nodes()[*before].to_string()).collect();
+                Forecast { node: node.clone(), fate, expected_ms: self.expected[*at], after }
             })
             .collect()
     }
@@ -113,46 +105,30 @@ impl<N: Node> Planned<N> {
         }
         let past = self.shared.history.of(wanted);
         // Of equally near runs the latest is the one that a person remembers.
-        let nearest = past
-            .iter()
-            .rev()
-            .min_by_key(|past| parts.differing(&past.parts).len());
+        let nearest = past.iter().rev().min_by_key(|past| parts.differing(&past.parts).len());
         let Some(nearest) = nearest else {
             return Some(Why::NeverRan);
         };
         let differing = parts.differing(&nearest.parts);
         if differing.is_empty() {
-            return Some(Why::NotKept {
-                run: nearest.run.clone(),
-            });
+            return Some(Why::NotKept { run: nearest.run.clone() });
         }
         let parts = differing
             .into_iter()
             .map(|part| {
-                let details = if *part == Part::Files {
-                    self.file_changes(at, &nearest.parts)
-                } else {
-                    Vec::new()
-                };
+                let details =
+                    if *part == Part::Files { self.file_changes(at, &nearest.parts) } else { Vec::new() };
                 (part.clone(), details)
             })
             .collect();
-        Some(Why::Changed {
-            run: nearest.run.clone(),
-            parts,
-        })
+        Some(Why::Changed { run: nearest.run.clone(), parts })
     }
 
     fn file_changes(&self, at: usize, before: &Parts) -> Vec<String> {
         let files = &self.shared.setup.files;
-        let before = before
-            .get(&Part::Files)
-            .and_then(|digest| self.shared.history.manifest_of(digest));
+        let before = before.get(&Part::Files).and_then(|digest| self.shared.history.manifest_of(digest));
         let Some(before) = before else { return Vec::new() };
         let now = files.manifest(&files.select(&self.needs[at].inputs));
-        changed_files(&before, &now)
-            .into_iter()
-            .map(|(path, what)| format!("{what} {path}"))
-            .collect()
+        changed_files(&before, &now).into_iter().map(|(path, what)| format!("{what} {path}")).collect()
     }
 }

@@ -34,26 +34,14 @@ pub struct Cycle {
 impl Graph {
     /// Builds the graph. Waiting for a node that is not in it (left out, or not configured) means not waiting.
     pub fn new(edges: &[Edges]) -> Result<Graph, Cycle> {
-        let index: BTreeMap<&NodeId, usize> = edges
-            .iter()
-            .enumerate()
-            .map(|(at, edge)| (&edge.node, at))
-            .collect();
-        let resolve = |names: &[NodeId]| {
-            names
-                .iter()
-                .filter_map(|name| index.get(name).copied())
-                .collect::<Vec<_>>()
-        };
+        let index: BTreeMap<&NodeId, usize> =
+            edges.iter().enumerate().map(|(at, edge)| (&edge.node, at)).collect();
+        let resolve =
+            |names: &[NodeId]| names.iter().filter_map(|name| index.get(name).copied()).collect::<Vec<_>>();
         let after: Vec<Vec<usize>> = edges.iter().map(|edge| resolve(&edge.after)).collect();
         let prefers: Vec<Vec<usize>> = edges.iter().map(|edge| resolve(&edge.prefers)).collect();
         let nodes: Vec<NodeId> = edges.iter().map(|edge| edge.node.clone()).collect();
-        let mut graph = Graph {
-            nodes,
-            after,
-            prefers,
-            order: Vec::new(),
-        };
+        let mut graph = Graph { nodes, after, prefers, order: Vec::new() };
         graph.order = graph.sort()?;
         Ok(graph)
     }
@@ -72,11 +60,7 @@ impl Graph {
                 }
             }
         }
-        if order.len() == self.len() {
-            Ok(order)
-        } else {
-            Err(self.cycle(&waiting))
-        }
+        if order.len() == self.len() { Ok(order) } else { Err(self.cycle(&waiting)) }
     }
 
     fn cycle(&self, waiting: &[usize]) -> Cycle {
@@ -94,9 +78,7 @@ impl Graph {
             path.push(next);
         }
         path.reverse();
-        Cycle {
-            path: path.into_iter().map(|at| self.nodes[at].to_string()).collect(),
-        }
+        Cycle { path: path.into_iter().map(|at| self.nodes[at].to_string()).collect() }
     }
 
     fn waits_for(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
@@ -148,11 +130,7 @@ impl Graph {
         let followers = self.followers();
         let mut remaining = vec![0; self.len()];
         for at in self.order.iter().rev().copied() {
-            let longest = followers[at]
-                .iter()
-                .map(|next| remaining[*next])
-                .max()
-                .unwrap_or(0);
+            let longest = followers[at].iter().map(|next| remaining[*next]).max().unwrap_or(0);
             remaining[at] = longest + durations[at];
         }
         remaining

@@ -36,9 +36,7 @@ pub struct History {
 impl History {
     /// The history kept in `folder`.
     pub fn new(folder: &Path) -> History {
-        History {
-            folder: folder.to_owned(),
-        }
+        History { folder: folder.to_owned() }
     }
 
     fn file(&self, node: &NodeId) -> PathBuf {
@@ -60,11 +58,7 @@ impl History {
     /// The expected duration in milliseconds: that of the last run that ended by itself.
     pub fn expected(&self, node: &NodeId) -> Option<u64> {
         let ended = |past: &&Past| matches!(past.outcome, OutcomeKind::Passed | OutcomeKind::Rejected);
-        self.of(node)
-            .iter()
-            .rev()
-            .find(ended)
-            .map(|past| past.duration_ms)
+        self.of(node).iter().rev().find(ended).map(|past| past.duration_ms)
     }
 
     /// Adds a run. Failure is not worth a word: the next guess is worse, that is all.
@@ -114,12 +108,7 @@ mod tests {
     use crate::ids::StageId;
 
     fn past(duration_ms: u64, outcome: OutcomeKind) -> Past {
-        Past {
-            run: "r".into(),
-            outcome,
-            duration_ms,
-            parts: Parts::default(),
-        }
+        Past { run: "r".into(), outcome, duration_ms, parts: Parts::default() }
     }
 
     #[test]

@@ -66,10 +66,7 @@ impl Parts {
 
     /// Adds a part by its content. Absent and empty differ.
     pub fn content(&mut self, part: Part, content: Option<&[u8]>) {
-        let digest = content.map_or_else(
-            || "absent".to_owned(),
-            |bytes| hex(blake3::hash(bytes).as_bytes()),
-        );
+        let digest = content.map_or_else(|| "absent".to_owned(), |bytes| hex(blake3::hash(bytes).as_bytes()));
         self.0.insert(part, digest);
     }
 
@@ -90,11 +87,8 @@ impl Parts {
 
     /// The parts that are not the same here and there.
     pub fn differing<'a>(&'a self, other: &'a Parts) -> Vec<&'a Part> {
-        let here = self
-            .0
-            .iter()
-            .filter(|(part, digest)| other.0.get(*part) != Some(*digest))
-            .map(|(part, _)| part);
+        let here =
+            self.0.iter().filter(|(part, digest)| other.0.get(*part) != Some(*digest)).map(|(part, _)| part);
         let only_there = other.0.keys().filter(|part| !self.0.contains_key(*part));
         here.chain(only_there).collect()
     }

@@ -26,9 +26,7 @@ impl Budget {
         if attempt >= TRIES {
             return None;
         }
-        let left = self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         left.ok().map(|_| {
             let base = 1000_u64 << (2 * (attempt - 1));
             Duration::from_millis(base + seed % base)

@@ -67,13 +67,7 @@ impl<N: Node> Planned<N> {
         let graph = Graph::new(&edges)?;
         let shared = Arc::new(Shared::new(setup));
         let expected = graph.nodes().iter().map(|node| shared.expected(node)).collect();
-        Ok(Planned {
-            shared,
-            graph,
-            nodes,
-            needs,
-            expected,
-        })
+        Ok(Planned { shared, graph, nodes, needs, expected })
     }
 
     /// The nodes, in the order in which they were given.
@@ -100,24 +94,13 @@ impl<N: Node> Planned<N> {
         presets: BTreeMap<NodeId, Preset>,
     ) -> RunReport {
         let started = jiff::Timestamp::now();
-        let Planned {
-            shared,
-            graph,
-            nodes,
-            needs,
-            expected,
-        } = self;
+        let Planned { shared, graph, nodes, needs, expected } = self;
         shared.equip(programs);
         let durations: Vec<u64> = expected.iter().map(|known| known.unwrap_or(UNKNOWN_MS)).collect();
         let weights = needs.iter().map(|needs| needs.weight).collect();
         let ids = graph.nodes().to_vec();
-        let schedule = Schedule::new(
-            graph,
-            &durations,
-            weights,
-            shared.setup.capacity,
-            shared.setup.keep_going,
-        );
+        let schedule =
+            Schedule::new(graph, &durations, weights, shared.setup.capacity, shared.setup.keep_going);
         let mut run = Run {
             began: Instant::now(),
             nodes: nodes.into_iter().map(Arc::new).collect(),
@@ -172,10 +155,7 @@ impl<N: Node> Run<N> {
     }
 
     fn driver(&self, at: usize) -> Driver {
-        Driver {
-            shared: Arc::clone(&self.shared),
-            node: self.ids[at].clone(),
-        }
+        Driver { shared: Arc::clone(&self.shared), node: self.ids[at].clone() }
     }
 
     async fn drive_all(&mut self) {
@@ -206,14 +186,7 @@ impl<N: Node> Run<N> {
         let driver = self.driver(at);
         let handle = self.tasks.spawn(async move { node.drive(driver).await });
         let since = Instant::now();
-        self.running.insert(
-            handle.id(),
-            Running {
-                at,
-                since,
-                slow_at: since + SLOW,
-            },
-        );
+        self.running.insert(handle.id(), Running { at, since, slow_at: since + SLOW });
     }
 
     fn joined(&mut self, joined: Option<Result<(Id, StageRecord), tokio::task::JoinError>>) {
@@ -246,9 +219,7 @@ impl<N: Node> Run<N> {
             }
         };
         self.schedule.ended(at, how);
-        self.shared.send(Event::StageFinished {
-            record: Box::new(record.clone()),
-        });
+        self.shared.send(Event::StageFinished { record: Box::new(record.clone()) });
         self.records.push(record);
     }
 
@@ -257,10 +228,7 @@ impl<N: Node> Run<N> {
         for running in self.running.values_mut().filter(|running| running.slow_at <= now) {
             running.slow_at = now + SLOW;
             let node = self.ids[running.at].clone();
-            self.shared.send(Event::Slow {
-                node,
-                elapsed_ms: millis(now - running.since),
-            });
+            self.shared.send(Event::Slow { node, elapsed_ms: millis(now - running.since) });
         }
         self.keep().await;
     }
@@ -297,10 +265,6 @@ impl<N: Node> Run<N> {
             exit_code: code.number(),
         };
         self.shared.send(Event::RunFinished { run: run.clone() });
-        RunReport {
-            schema: SCHEMA,
-            run,
-            stages: self.records,
-        }
+        RunReport { schema: SCHEMA, run, stages: self.records }
     }
 }

@@ -74,22 +74,12 @@ impl Schedule {
         let mut priority: Vec<usize> = (0..graph.len()).collect();
         priority.sort_by_key(|at| (std::cmp::Reverse(remaining[*at]), *at));
         let states = vec![State::Waiting; graph.len()];
-        Schedule {
-            graph,
-            priority,
-            weights,
-            states,
-            capacity,
-            keep_going,
-        }
+        Schedule { graph, priority, weights, states, capacity, keep_going }
     }
 
     /// What to do now. After [`Next::Start`] the node counts as running.
     pub fn next(&mut self) -> Next {
-        let failed = self
-            .states
-            .iter()
-            .any(|state| matches!(state, State::Ended { fails_run: true }));
+        let failed = self.states.iter().any(|state| matches!(state, State::Ended { fails_run: true }));
         let mut waiting = false;
         for position in 0..self.priority.len() {
             let at = self.priority[position];
@@ -97,12 +87,7 @@ impl Schedule {
                 continue;
             }
             if let Some(before) = self.blocked_by(at) {
-                return Next::Skip(
-                    at,
-                    Why::Upstream {
-                        node: self.graph.nodes()[before].clone(),
-                    },
-                );
+                return Next::Skip(at, Why::Upstream { node: self.graph.nodes()[before].clone() });
             }
             if failed && !self.keep_going {
                 return Next::Skip(at, Why::FailFast);
@@ -113,11 +98,7 @@ impl Schedule {
                 return Next::Start(at);
             }
         }
-        if waiting || self.states.contains(&State::Running) {
-            Next::Wait
-        } else {
-            Next::Done
-        }
+        if waiting || self.states.contains(&State::Running) { Next::Wait } else { Next::Done }
     }
 
     /// Tells that a node has ended.
@@ -131,9 +112,7 @@ impl Schedule {
 
     /// The indices that have not started, for a run that is being stopped.
     pub fn not_started(&self) -> Vec<usize> {
-        (0..self.states.len())
-            .filter(|at| self.states[*at] == State::Waiting)
-            .collect()
+        (0..self.states.len()).filter(|at| self.states[*at] == State::Waiting).collect()
     }
 
     fn blocked_by(&self, at: usize) -> Option<usize> {
@@ -151,11 +130,7 @@ impl Schedule {
     fn has_room(&self, at: usize) -> bool {
         let running = (0..self.states.len()).filter(|at| self.states[*at] == State::Running);
         let (cores, memory, count) = running.fold((0, 0, 0), |(cores, memory, count), at| {
-            (
-                cores + self.weights[at].cores,
-                memory + self.weights[at].memory_mib,
-                count + 1,
-            )
+            (cores + self.weights[at].cores, memory + self.weights[at].memory_mib, count + 1)
         });
         let weight = self.weights[at];
         count == 0
@@ -170,10 +145,7 @@ mod tests {
     use crate::engine::graph::tests::edges;
     use crate::ids::StageId;
 
-    const TWO_CORES: Capacity = Capacity {
-        cores: 2,
-        memory_mib: 1024,
-    };
+    const TWO_CORES: Capacity = Capacity { cores: 2, memory_mib: 1024 };
 
     fn schedule(keep_going: bool, weights: [Weight; 4]) -> Schedule {
         // 0 lint, 1 build, 2 scan after build, 3 iac when chart (not in the graph) and build have ended.
@@ -187,10 +159,7 @@ mod tests {
         Schedule::new(graph, &[5, 10, 20, 1], weights.to_vec(), TWO_CORES, keep_going)
     }
 
-    const LIGHT: Weight = Weight {
-        cores: 1,
-        memory_mib: 100,
-    };
+    const LIGHT: Weight = Weight { cores: 1, memory_mib: 100 };
 
     #[test]
     fn the_longest_chain_starts_first_and_the_cores_are_filled() {
@@ -209,10 +178,7 @@ mod tests {
 
     #[test]
     fn memory_is_a_limit_too_and_a_node_larger_than_the_machine_runs_alone() {
-        let huge = Weight {
-            cores: 1,
-            memory_mib: 9999,
-        };
+        let huge = Weight { cores: 1, memory_mib: 9999 };
         let mut schedule = schedule(false, [LIGHT, huge, LIGHT, LIGHT]);
         assert_eq!(schedule.next(), Next::Start(1));
         assert_eq!(schedule.next(), Next::Wait);
@@ -225,9 +191,7 @@ mod tests {
         let mut fast = schedule(false, [LIGHT; 4]);
         assert_eq!(fast.next(), Next::Start(1));
         fast.ended(1, Ended::Failed);
-        let upstream = Why::Upstream {
-            node: crate::engine::graph::tests::node(StageId::Build),
-        };
+        let upstream = Why::Upstream { node: crate::engine::graph::tests::node(StageId::Build) };
         assert_eq!(fast.next(), Next::Skip(2, upstream.clone()));
         fast.ended(2, Ended::Skipped);
         assert_eq!(fast.next(), Next::Skip(0, Why::FailFast));
@@ -238,11 +202,7 @@ mod tests {
         assert_eq!(going.next(), Next::Skip(2, upstream));
         going.ended(2, Ended::Skipped);
         assert_eq!(going.next(), Next::Start(0));
-        assert_eq!(
-            going.next(),
-            Next::Start(3),
-            "what only prefers a node runs when that has failed"
-        );
+        assert_eq!(going.next(), Next::Start(3), "what only prefers a node runs when that has failed");
     }
 
     #[test]

@@ -132,22 +132,14 @@ impl Shared {
             let value = self.setup.variables.get(name.as_str()).and_then(Option::as_deref);
             parts.content(Part::Variable(name.as_str().to_owned()), value.map(str::as_bytes));
         }
-        for name in needs
-            .tools
-            .iter()
-            .copied()
-            .chain(needs.programs.iter().map(String::as_str))
-        {
+        for name in needs.tools.iter().copied().chain(needs.programs.iter().map(String::as_str)) {
             let digest = self.find_program(name).map(|program| program.digest.as_bytes());
             parts.content(Part::Tool(name.to_owned()), digest);
         }
         let facts = lock(&self.facts);
         for before in needs.after.iter().chain(&needs.prefers) {
             let text = facts.get(before).map(|value| value.to_string());
-            parts.content(
-                Part::Upstream(before.to_string()),
-                text.as_deref().map(str::as_bytes),
-            );
+            parts.content(Part::Upstream(before.to_string()), text.as_deref().map(str::as_bytes));
         }
         Ok(parts)
     }
@@ -180,19 +172,13 @@ impl Shared {
                 env.insert(name.as_str().into(), value.into());
             }
         }
-        let wanted = needs
-            .tools
-            .iter()
-            .copied()
-            .chain(needs.programs.iter().map(String::as_str));
-        let programs = wanted
-            .filter_map(|name| Some((name.to_owned(), self.find_program(name)?.clone())))
-            .collect();
+        let wanted = needs.tools.iter().copied().chain(needs.programs.iter().map(String::as_str));
+        let programs =
+            wanted.filter_map(|name| Some((name.to_owned(), self.find_program(name)?.clone()))).collect();
         let facts = lock(&self.facts);
         let before = needs.after.iter().chain(&needs.prefers);
-        let upstream = before
-            .filter_map(|before| Some((before.clone(), facts.get(before)?.clone())))
-            .collect();
+        let upstream =
+            before.filter_map(|before| Some((before.clone(), facts.get(before)?.clone()))).collect();
         let folder = self.run_folder();
         Cx {
             node: node.clone(),
@@ -216,33 +202,24 @@ impl Shared {
     }
 
     pub(super) fn has_log(&self, node: &NodeId) -> bool {
-        self.run_folder()
-            .join(format!("{}.log", node.file_stem()))
-            .exists()
+        self.run_folder().join(format!("{}.log", node.file_stem())).exists()
     }
 
     /// The log's name in the report: relative to the root.
     pub(super) fn log_name(&self, node: &NodeId) -> String {
         let path = self.run_folder().join(format!("{}.log", node.file_stem()));
-        path.strip_prefix(&self.setup.root)
-            .unwrap_or(&path)
-            .to_string_lossy()
-            .into_owned()
+        path.strip_prefix(&self.setup.root).unwrap_or(&path).to_string_lossy().into_owned()
     }
 
     pub(super) fn retry_wait(&self, attempt: u32) -> Option<Duration> {
         let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        self.budget.wait(
-            attempt,
-            seed.map_or(0, |since| u64::from(since.subsec_nanos()) / 1000),
-        )
+        self.budget.wait(attempt, seed.map_or(0, |since| u64::from(since.subsec_nanos()) / 1000))
     }
 
     pub(super) fn remember(&self, node: &NodeId, needs: &Needs, past: Past) {
         if let Some(digest) = past.parts.get(&Part::Files) {
             let files = &self.setup.files;
-            self.history
-                .keep_manifest(digest, || files.manifest(&files.select(&needs.inputs)));
+            self.history.keep_manifest(digest, || files.manifest(&files.select(&needs.inputs)));
         }
         self.history.add(node, past);
     }
@@ -268,17 +245,8 @@ impl Shared {
         }
         let now = FileSet::snapshot(&self.setup.root)?;
         let mut known: BTreeMap<&[String], String> = BTreeMap::new();
-        for Pending {
-            node,
-            key,
-            inputs,
-            files,
-            entry,
-        } in &pending
-        {
-            let digest = known
-                .entry(inputs)
-                .or_insert_with(|| now.digest(&now.select(inputs)));
+        for Pending { node, key, inputs, files, entry } in &pending {
+            let digest = known.entry(inputs).or_insert_with(|| now.digest(&now.select(inputs)));
             if digest == files {
                 // A cache that cannot be written costs time in the next run and nothing else.
                 let _ = self.cache.keep(node, key, entry);

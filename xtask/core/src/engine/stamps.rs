@@ -41,11 +41,7 @@ impl Stamps {
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .unwrap_or_default();
-        Stamps {
-            file,
-            known,
-            dirty: false,
-        }
+        Stamps { file, known, dirty: false }
     }
 
     /// The BLAKE3 digest of a file's content.
@@ -62,9 +58,7 @@ impl Stamps {
         {
             return Ok(stamp.digest.clone());
         }
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let mut hasher = blake3::Hasher::new();
         io::copy(&mut fs::File::open(path)?, &mut hasher)?;
         let digest = hex(hasher.finalize().as_bytes());
@@ -109,12 +103,7 @@ mod tests {
         let mut stamps = Stamps::load(folder.path().join("stamps"));
         let one = stamps.digest(&path).unwrap();
         fs::write(&path, "two").unwrap();
-        fs::File::options()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_modified(time)
-            .unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
         assert_ne!(stamps.digest(&path).unwrap(), one);
     }
 

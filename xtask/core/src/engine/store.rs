@@ -25,11 +25,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub fn temporary_beside(path: &Path) -> PathBuf {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(
-        ".{}-{}.tmp",
-        std::process::id(),
-        COUNTER.fetch_add(1, Ordering::Relaxed)
-    ));
+    name.push(format!(".{}-{}.tmp", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
     path.with_file_name(name)
 }
 
@@ -77,10 +73,7 @@ pub fn unseal(path: &Path, kind: &str, version: u32) -> Result<Vec<u8>, Unsealed
         io::ErrorKind::NotFound => Unsealed::Absent,
         _ => Unsealed::Unreadable(error.to_string()),
     })?;
-    let end = bytes
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .ok_or(Unsealed::Corrupt)?;
+    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or(Unsealed::Corrupt)?;
     let first = std::str::from_utf8(&bytes[..end]).map_err(|_| Unsealed::Corrupt)?;
     let mut words = first.split(' ');
     if words.next() != Some(kind) {

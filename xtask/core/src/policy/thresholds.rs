@@ -35,10 +35,7 @@ fn standing(seen: &Observation, strictness: Strictness, limits: &Limits, today: 
         Strictness::Linter => seen.severity >= Severity::Medium || seen.severity == Severity::Unknown,
         Strictness::Everything => true,
     };
-    match (
-        blocks,
-        limits.waivers.iter().any(|waiver| covers(waiver, seen, today)),
-    ) {
+    match (blocks, limits.waivers.iter().any(|waiver| covers(waiver, seen, today))) {
         (false, _) => Standing::Noted,
         (true, true) => Standing::Waived,
         (true, false) => Standing::Blocks,
@@ -67,29 +64,20 @@ mod tests {
 
     fn limits(reject: &[Severity], ignore_unfixed: bool) -> Limits {
         Limits {
-            vulnerabilities: Vulnerabilities {
-                reject: reject.to_vec(),
-                ignore_unfixed,
-            },
+            vulnerabilities: Vulnerabilities { reject: reject.to_vec(), ignore_unfixed },
             waivers: vec![Waiver {
                 id: "CVE-1".into(),
                 owner: "team-a".into(),
                 expires: date(2026, 12, 31),
                 reason: "not reachable".into(),
             }],
-            timeouts: Timeouts {
-                default: Duration::from_secs(1),
-                stages: BTreeMap::new(),
-            },
+            timeouts: Timeouts { default: Duration::from_secs(1), stages: BTreeMap::new() },
             terraform: TerraformLimits { max_destroy: 0 },
         }
     }
 
     fn seen(rule: &str, severity: Severity, fixed: Option<bool>) -> Observation {
-        Observation {
-            fixed,
-            ..Observation::new(rule, severity, "message")
-        }
+        Observation { fixed, ..Observation::new(rule, severity, "message") }
     }
 
     fn standing_of(seen: &Observation, strictness: Strictness, limits: &Limits, today: Date) -> Standing {
@@ -104,43 +92,21 @@ mod tests {
         let table = [
             (
                 Strictness::Scanner,
-                [
-                    (Unknown, Blocks),
-                    (Low, Noted),
-                    (Medium, Noted),
-                    (High, Blocks),
-                    (Critical, Blocks),
-                ],
+                [(Unknown, Blocks), (Low, Noted), (Medium, Noted), (High, Blocks), (Critical, Blocks)],
             ),
             (
                 Strictness::Linter,
-                [
-                    (Unknown, Blocks),
-                    (Low, Noted),
-                    (Medium, Blocks),
-                    (High, Blocks),
-                    (Critical, Blocks),
-                ],
+                [(Unknown, Blocks), (Low, Noted), (Medium, Blocks), (High, Blocks), (Critical, Blocks)],
             ),
             (
                 Strictness::Everything,
-                [
-                    (Unknown, Blocks),
-                    (Low, Blocks),
-                    (Medium, Blocks),
-                    (High, Blocks),
-                    (Critical, Blocks),
-                ],
+                [(Unknown, Blocks), (Low, Blocks), (Medium, Blocks), (High, Blocks), (Critical, Blocks)],
             ),
         ];
         for (strictness, row) in table {
             for (severity, expected) in row {
-                let standing = standing_of(
-                    &seen("R", severity, None),
-                    strictness,
-                    &limits,
-                    date(2026, 11, 21),
-                );
+                let standing =
+                    standing_of(&seen("R", severity, None), strictness, &limits, date(2026, 11, 21));
                 assert_eq!(standing, expected, "{strictness:?} {severity}");
             }
         }
@@ -153,22 +119,10 @@ mod tests {
         let fixed = seen("R", Severity::High, Some(true));
         let other = seen("R", Severity::High, None);
         let today = date(2026, 11, 21);
-        assert_eq!(
-            standing_of(&unfixed, Strictness::Scanner, &strict, today),
-            Standing::Blocks
-        );
-        assert_eq!(
-            standing_of(&unfixed, Strictness::Scanner, &mild, today),
-            Standing::Noted
-        );
-        assert_eq!(
-            standing_of(&fixed, Strictness::Scanner, &mild, today),
-            Standing::Blocks
-        );
-        assert_eq!(
-            standing_of(&other, Strictness::Scanner, &mild, today),
-            Standing::Blocks
-        );
+        assert_eq!(standing_of(&unfixed, Strictness::Scanner, &strict, today), Standing::Blocks);
+        assert_eq!(standing_of(&unfixed, Strictness::Scanner, &mild, today), Standing::Noted);
+        assert_eq!(standing_of(&fixed, Strictness::Scanner, &mild, today), Standing::Blocks);
+        assert_eq!(standing_of(&other, Strictness::Scanner, &mild, today), Standing::Blocks);
     }
 
     #[test]
@@ -179,14 +133,8 @@ mod tests {
         assert_eq!(standing(date(2026, 12, 31)), Standing::Waived);
         assert_eq!(standing(date(2027, 1, 1)), Standing::Blocks);
         let other = seen("CVE-10", Severity::High, None);
-        assert_eq!(
-            standing_of(&other, Strictness::Scanner, &limits, date(2026, 12, 31)),
-            Standing::Blocks
-        );
+        assert_eq!(standing_of(&other, Strictness::Scanner, &limits, date(2026, 12, 31)), Standing::Blocks);
         let low = seen("CVE-1", Severity::Low, None);
-        assert_eq!(
-            standing_of(&low, Strictness::Scanner, &limits, date(2026, 12, 31)),
-            Standing::Noted
-        );
+        assert_eq!(standing_of(&low, Strictness::Scanner, &limits, date(2026, 12, 31)), Standing::Noted);
     }
 }

@@ -29,10 +29,7 @@ pub(super) struct Bars {
 impl Bars {
     /// Bars on the terminal that this sink is.
     pub(super) fn new(stderr: Sink) -> Self {
-        Bars::on_target(ProgressDrawTarget::term_like_with_hz(
-            Box::new(Terminal::new(stderr)),
-            20,
-        ))
+        Bars::on_target(ProgressDrawTarget::term_like_with_hz(Box::new(Terminal::new(stderr)), 20))
     }
 
     fn on_target(target: ProgressDrawTarget) -> Self {
@@ -49,39 +46,21 @@ impl Bars {
     /// Shows what an event changes.
     pub(super) fn on(&mut self, event: &Event) {
         match event {
-            Event::RunStarted {
-                nodes, expected_ms, ..
-            } => {
+            Event::RunStarted { nodes, expected_ms, .. } => {
                 self.stages = nodes.len() as u64;
-                self.about = expected_ms
-                    .map(|ms| format!("of about {}", duration(ms)))
-                    .unwrap_or_default();
+                self.about = expected_ms.map(|ms| format!("of about {}", duration(ms))).unwrap_or_default();
             }
             Event::StageStarted { node, attempt } => {
                 // Tools are fetched before the stages that need them; their line returns if there are more to fetch.
                 self.end(&None);
                 let bar = self.bar(&Some(node.clone()));
-                bar.set_message(if *attempt > 1 {
-                    format!("try {attempt}")
-                } else {
-                    String::new()
-                });
+                bar.set_message(if *attempt > 1 { format!("try {attempt}") } else { String::new() });
             }
             Event::Line { node, text, .. } => self.say(&Some(node.clone()), text),
-            Event::Progress {
-                node,
-                doing,
-                done,
-                total,
-            } => {
+            Event::Progress { node, doing, done, total } => {
                 self.say(node, &format!("{}{}", cut(doing, SAID), percent(*done, *total)));
             }
-            Event::Retrying {
-                node,
-                transient,
-                after_ms,
-                ..
-            } => {
+            Event::Retrying { node, transient, after_ms, .. } => {
                 self.say(
                     &Some(node.clone()),
                     &format!("{transient}; trying again in {}", duration(*after_ms)),
@@ -116,9 +95,7 @@ impl Bars {
     fn bar(&mut self, node: &Option<NodeId>) -> &ProgressBar {
         let whole = self.whole.get_or_insert_with(|| {
             let bar = self.multi.add(ProgressBar::new(self.stages));
-            bar.set_style(style(
-                "{spinner} {pos} of {len} stages ended, {elapsed} {wide_msg}",
-            ));
+            bar.set_style(style("{spinner} {pos} of {len} stages ended, {elapsed} {wide_msg}"));
             bar.set_position(self.ended);
             bar.set_message(self.about.clone());
             bar.enable_steady_tick(TICK);
@@ -126,9 +103,7 @@ impl Bars {
         });
         let multi = &self.multi;
         self.running.entry(node.clone()).or_insert_with(|| {
-            let name = node
-                .as_ref()
-                .map_or_else(|| "tools".to_owned(), NodeId::to_string);
+            let name = node.as_ref().map_or_else(|| "tools".to_owned(), NodeId::to_string);
             let bar = multi.insert_before(whole, ProgressBar::new_spinner());
             bar.set_style(style("{spinner} {prefix:<24} {elapsed:>5}  {wide_msg}"));
             bar.set_prefix(name);
@@ -210,13 +185,7 @@ mod tests {
         }
 
         fn now(&self) -> String {
-            self.with(|cells| {
-                cells
-                    .rows
-                    .iter()
-                    .map(|row| format!("{}\n", row.trim_end()))
-                    .collect()
-            })
+            self.with(|cells| cells.rows.iter().map(|row| format!("{}\n", row.trim_end())).collect())
         }
     }
 
@@ -276,10 +245,7 @@ mod tests {
 
     fn bars() -> (Screen, Bars) {
         let screen = Screen::default();
-        (
-            screen.clone(),
-            Bars::on_target(ProgressDrawTarget::term_like(Box::new(screen))),
-        )
+        (screen.clone(), Bars::on_target(ProgressDrawTarget::term_like(Box::new(screen))))
     }
 
     fn lint() -> NodeId {
@@ -288,13 +254,7 @@ mod tests {
 
     fn started() -> Event {
         let nodes = vec![lint(), NodeId::repository(StageId::Iac)];
-        Event::RunStarted {
-            schema: 1,
-            run: "r".into(),
-            command: "c".into(),
-            nodes,
-            expected_ms: Some(2000),
-        }
+        Event::RunStarted { schema: 1, run: "r".into(), command: "c".into(), nodes, expected_ms: Some(2000) }
     }
 
     fn finished() -> Event {
@@ -316,9 +276,7 @@ mod tests {
             notes: Vec::new(),
             exit_code: 0,
         };
-        Event::StageFinished {
-            record: Box::new(record),
-        }
+        Event::StageFinished { record: Box::new(record) }
     }
 
     fn ended() -> Event {
@@ -334,32 +292,16 @@ mod tests {
     }
 
     fn line(text: &str) -> Event {
-        Event::Line {
-            node: lint(),
-            stream: Stream::Stdout,
-            text: text.into(),
-        }
+        Event::Line { node: lint(), stream: Stream::Stdout, text: text.into() }
     }
 
     #[test]
     fn what_runs_is_on_the_screen_until_it_ends() {
         let (screen, mut bars) = bars();
         bars.on(&started());
-        bars.on(&Event::Progress {
-            node: None,
-            doing: "downloading syft".into(),
-            done: 1,
-            total: Some(4),
-        });
-        assert!(
-            screen.now().contains("downloading syft  25 %"),
-            "{}",
-            screen.now()
-        );
-        bars.on(&Event::StageStarted {
-            node: lint(),
-            attempt: 1,
-        });
+        bars.on(&Event::Progress { node: None, doing: "downloading syft".into(), done: 1, total: Some(4) });
+        assert!(screen.now().contains("downloading syft  25 %"), "{}", screen.now());
+        bars.on(&Event::StageStarted { node: lint(), attempt: 1 });
         bars.on(&line("Checking hello"));
         assert!(!screen.now().contains("syft"), "{}", screen.now());
         for part in ["lint ", "Checking hello", "0 of 2 stages ended", "of about 2.0 s"] {
@@ -387,10 +329,7 @@ mod tests {
     fn wide_characters_do_not_push_a_line_over_the_edge() {
         let (screen, mut bars) = bars();
         bars.on(&started());
-        bars.on(&Event::StageStarted {
-            node: lint(),
-            attempt: 1,
-        });
+        bars.on(&Event::StageStarted { node: lint(), attempt: 1 });
         bars.on(&line(&"日".repeat(100)));
         let shown = screen.now().matches('日').count();
         assert!((10..=40).contains(&shown), "{shown}: {}", screen.now());
@@ -400,10 +339,7 @@ mod tests {
     fn a_child_cannot_draw_on_the_screen_itself() {
         let (screen, mut bars) = bars();
         bars.on(&started());
-        bars.on(&Event::StageStarted {
-            node: lint(),
-            attempt: 1,
-        });
+        bars.on(&Event::StageStarted { node: lint(), attempt: 1 });
         bars.on(&line("\u{1b}[2J\u{1b}]0;title\u{7}\u{8}\rshown"));
         assert!(screen.now().contains("shown"), "{}", screen.now());
         assert!(!screen.ever().contains(['\u{7}', '\u{8}', '\r']) && !screen.ever().contains("[2J"));

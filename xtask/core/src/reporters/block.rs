@@ -67,11 +67,7 @@ pub(super) fn head(record: &StageRecord, ink: Ink) -> String {
     if record.attempts > 1 {
         remarks.push(format!("{} tries", record.attempts));
     }
-    let remarks = if remarks.is_empty() {
-        String::new()
-    } else {
-        format!("  ({})", remarks.join(", "))
-    };
+    let remarks = if remarks.is_empty() { String::new() } else { format!("  ({})", remarks.join(", ")) };
     format!("{name} {:>11}{remarks}", duration(record.duration_ms))
 }
 
@@ -118,13 +114,8 @@ pub(super) fn body(record: &StageRecord, ink: Ink) -> Vec<String> {
         }
     }
     lines.extend(aside(record));
-    lines.extend(
-        record
-            .notes
-            .iter()
-            .take(LISTED)
-            .map(|note| format!("note: {}", cut(&clean(note), MESSAGE))),
-    );
+    lines
+        .extend(record.notes.iter().take(LISTED).map(|note| format!("note: {}", cut(&clean(note), MESSAGE))));
     if failed(record) && !explained(record) {
         lines.extend(last_words(record, ink));
     }
@@ -136,11 +127,7 @@ pub(super) fn body(record: &StageRecord, ink: Ink) -> Vec<String> {
 
 /// The findings of one standing.
 pub(super) fn of(record: &StageRecord, standing: Standing) -> Vec<&Finding> {
-    record
-        .findings
-        .iter()
-        .filter(|finding| finding.standing == standing)
-        .collect()
+    record.findings.iter().filter(|finding| finding.standing == standing).collect()
 }
 
 /// What was found without failing the stage, as counts.
@@ -159,22 +146,13 @@ fn aside(record: &StageRecord) -> Option<String> {
 
 /// `1 critical, 2 high`, the worst first.
 pub(super) fn by_severity(findings: &[&Finding]) -> String {
-    const WORST_FIRST: [Severity; 5] = [
-        Severity::Critical,
-        Severity::High,
-        Severity::Medium,
-        Severity::Low,
-        Severity::Unknown,
-    ];
-    tally(WORST_FIRST.map(|severity| {
-        (
-            findings
-                .iter()
-                .filter(|finding| finding.severity == severity)
-                .count(),
-            severity,
-        )
-    }))
+    const WORST_FIRST: [Severity; 5] =
+        [Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Unknown];
+    tally(
+        WORST_FIRST.map(|severity| {
+            (findings.iter().filter(|finding| finding.severity == severity).count(), severity)
+        }),
+    )
 }
 
 /// Where a finding is: `file:line` or `file`, if it is in a file at all.
@@ -191,23 +169,16 @@ pub(super) fn findings(findings: &[&Finding], limit: usize, ink: Ink) -> Vec<Str
     let shown = &findings[..findings.len().min(limit)];
     let placed = shown.iter().any(|finding| finding.file.is_some());
     let places: Vec<String> = match placed {
-        true => shown
-            .iter()
-            .map(|finding| format!("{}  ", place(finding).as_deref().unwrap_or("-")))
-            .collect(),
+        true => {
+            shown.iter().map(|finding| format!("{}  ", place(finding).as_deref().unwrap_or("-"))).collect()
+        }
         false => vec![String::new(); shown.len()],
     };
-    let rules: Vec<String> = shown
-        .iter()
-        .map(|finding| cut(&clean(&finding.rule), 80))
-        .collect();
+    let rules: Vec<String> = shown.iter().map(|finding| cut(&clean(&finding.rule), 80)).collect();
     let (place_column, rule_column) = (column(&places, 42), column(&rules, 28));
     let mut lines = Vec::new();
     for ((finding, place), rule) in shown.iter().zip(&places).zip(&rules) {
-        let severity = ink.paint(
-            severity_hue(finding.severity),
-            &format!("{:<8}", finding.severity),
-        );
+        let severity = ink.paint(severity_hue(finding.severity), &format!("{:<8}", finding.severity));
         let start = format!("{place:<place_column$}{severity}  {rule:<rule_column$}");
         let taken = width(place).max(place_column) + 8 + 2 + width(rule).max(rule_column) + 2;
         let message = cut(&clean(&finding.message), MESSAGE);
@@ -215,30 +186,18 @@ pub(super) fn findings(findings: &[&Finding], limit: usize, ink: Ink) -> Vec<Str
             lines.push(format!("{start}  {message}").trim_end().to_owned());
         } else {
             lines.push(start.trim_end().to_owned());
-            lines.extend(
-                wrap(&message, WIDTH - 8)
-                    .into_iter()
-                    .map(|part| format!("{INDENT}{part}")),
-            );
+            lines.extend(wrap(&message, WIDTH - 8).into_iter().map(|part| format!("{INDENT}{part}")));
         }
     }
     if findings.len() > limit {
-        lines.push(format!(
-            "and {} more; all of them are in {FINDINGS}",
-            findings.len() - limit
-        ));
+        lines.push(format!("and {} more; all of them are in {FINDINGS}", findings.len() - limit));
     }
     lines
 }
 
 /// The width of a column: that of its widest text, leaving out texts that would push everything else away.
 fn column(texts: &[String], most: usize) -> usize {
-    texts
-        .iter()
-        .map(|text| width(text))
-        .filter(|width| *width <= most)
-        .max()
-        .unwrap_or(0)
+    texts.iter().map(|text| width(text)).filter(|width| *width <= most).max().unwrap_or(0)
 }
 
 const fn severity_hue(severity: Severity) -> Hue {
@@ -251,9 +210,7 @@ const fn severity_hue(severity: Severity) -> Hue {
 
 /// A finding with a file explains itself. A check that only said "exited with 1" is explained by what it printed.
 fn explained(record: &StageRecord) -> bool {
-    of(record, Standing::Blocks)
-        .iter()
-        .any(|finding| finding.file.is_some())
+    of(record, Standing::Blocks).iter().any(|finding| finding.file.is_some())
 }
 
 /// The end of what the children printed.
@@ -263,20 +220,13 @@ fn last_words(record: &StageRecord, ink: Ink) -> Vec<String> {
     let gutter = ink.paint(Hue::Quiet, "|");
     title
         .into_iter()
-        .chain(
-            tail.iter()
-                .map(|line| format!("{gutter} {line}").trim_end().to_owned()),
-        )
+        .chain(tail.iter().map(|line| format!("{gutter} {line}").trim_end().to_owned()))
         .collect()
 }
 
 /// Where all that the children printed is, unless the hint has just said it.
 pub(super) fn log(record: &StageRecord) -> Option<String> {
-    let hint = record
-        .error
-        .as_ref()
-        .and_then(|error| error.hint.as_deref())
-        .unwrap_or_default();
+    let hint = record.error.as_ref().and_then(|error| error.hint.as_deref()).unwrap_or_default();
     let log = record.log.as_deref().filter(|log| !hint.contains(log))?;
     Some(format!("all of its output: {}", cut(&clean(log), MESSAGE)))
 }
@@ -284,10 +234,7 @@ pub(super) fn log(record: &StageRecord) -> Option<String> {
 /// The last lines that the children printed, bounded.
 pub(super) fn tail(record: &StageRecord) -> Vec<String> {
     let from = record.tail.len().saturating_sub(TAIL_LINES);
-    record.tail[from..]
-        .iter()
-        .map(|line| cut(&clean(&line.replace('\t', INDENT)), TAIL_WIDTH))
-        .collect()
+    record.tail[from..].iter().map(|line| cut(&clean(&line.replace('\t', INDENT)), TAIL_WIDTH)).collect()
 }
 
 /// An error's lines. Long ones are prose and wrap; short ones may quote a file with a caret below, and stay as they are.

@@ -44,14 +44,9 @@ pub(super) fn write(folder: &Path, report: &RunReport) -> Written {
             .map_err(|source| WriteError { path, source })
     };
     let main = one("report.json", serde_json::to_vec_pretty(report));
-    let others = [
-        one("findings.sarif", sarif::json(report)),
-        one("junit.xml", Ok(junit::xml(report).into_bytes())),
-    ];
-    Written {
-        report: main,
-        others: others.into_iter().filter_map(Result::err).collect(),
-    }
+    let others =
+        [one("findings.sarif", sarif::json(report)), one("junit.xml", Ok(junit::xml(report).into_bytes()))];
+    Written { report: main, others: others.into_iter().filter_map(Result::err).collect() }
 }
 
 /// Puts a file in place in one step. The name of the new file on the way is nobody else's: two runs may share the folder.
@@ -84,10 +79,7 @@ pub(super) fn append(path: &Path, text: impl FnOnce(u64) -> String) -> Result<()
         let text = text(file.metadata()?.len());
         file.write_all(text.as_bytes())
     };
-    append().map_err(|source| WriteError {
-        path: path.to_owned(),
-        source,
-    })
+    append().map_err(|source| WriteError { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -108,10 +100,8 @@ mod tests {
         let path = folder.path().join("report.json");
         fs::create_dir(&path).unwrap();
         assert!(replace(&path, b"{}").is_err());
-        let names: Vec<_> = fs::read_dir(folder.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
+        let names: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["report.json"]);
         assert!(path.is_dir());
     }

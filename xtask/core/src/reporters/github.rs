@@ -28,31 +28,16 @@ pub(super) fn stage(record: &StageRecord) -> String {
 
 fn passed(record: &StageRecord) -> String {
     let mut lines = block::body(record, INK);
-    let aside: Vec<&Finding> = record
-        .findings
-        .iter()
-        .filter(|finding| finding.standing != Standing::Blocks)
-        .collect();
+    let aside: Vec<&Finding> =
+        record.findings.iter().filter(|finding| finding.standing != Standing::Blocks).collect();
     lines.extend(indented(block::findings(&aside, ASIDE, INK)));
     let tools = record.tools.iter().map(|tool| {
         let hash = tool.sha256.get(..12).unwrap_or(&tool.sha256);
-        format!(
-            "tool: {} {} (sha256 {})",
-            clean(&tool.name),
-            clean(&tool.version),
-            clean(hash)
-        )
+        format!("tool: {} {} (sha256 {})", clean(&tool.name), clean(&tool.version), clean(hash))
     });
     lines.extend(indented(tools));
-    lines.extend(indented(
-        record.key.iter().map(|key| format!("input key: {}", clean(key))),
-    ));
-    lines.extend(indented(
-        record
-            .log
-            .iter()
-            .map(|log| format!("all of its output: {}", clean(log))),
-    ));
+    lines.extend(indented(record.key.iter().map(|key| format!("input key: {}", clean(key)))));
+    lines.extend(indented(record.log.iter().map(|log| format!("all of its output: {}", clean(log)))));
     group(&block::head(record, INK), &paragraph(lines))
 }
 
@@ -61,14 +46,11 @@ pub(super) fn end(report: &RunReport) -> String {
     let mut text = String::new();
     let (shown, over) = annotations(report);
     if !shown.is_empty() {
-        let mut lines: String = shown
-            .iter()
-            .map(|annotation| format!("{}\n", annotation.command()))
-            .collect();
+        let mut lines: String =
+            shown.iter().map(|annotation| format!("{}\n", annotation.command())).collect();
         if !over.is_empty() {
-            lines.push_str(&format!(
-                "without an annotation, because GitHub keeps {KEPT} of a kind: {over}\n"
-            ));
+            lines
+                .push_str(&format!("without an annotation, because GitHub keeps {KEPT} of a kind: {over}\n"));
         }
         text.push_str(&group(&count(shown.len(), "annotation"), &lines));
     }
@@ -114,34 +96,19 @@ impl Annotation {
             (Standing::Noted, Severity::Medium | Severity::Low | Severity::Unknown)
             | (Standing::Waived, _) => Level::Notice,
         };
-        let waived = if finding.standing == Standing::Waived {
-            ", waived"
-        } else {
-            ""
-        };
+        let waived = if finding.standing == Standing::Waived { ", waived" } else { "" };
         Annotation {
             level,
             file: finding.file.as_deref().map(clean),
             line: finding.line,
-            title: format!(
-                "{} ({}{waived}, {})",
-                clean(&finding.rule),
-                finding.severity,
-                record.name()
-            ),
+            title: format!("{} ({}{waived}, {})", clean(&finding.rule), finding.severity, record.name()),
             message: clean(&finding.message),
         }
     }
 
     /// Something without a place in the source.
     fn plain(level: Level, title: String, message: &str) -> Self {
-        Annotation {
-            level,
-            file: None,
-            line: None,
-            title,
-            message: clean(message),
-        }
+        Annotation { level, file: None, line: None, title, message: clean(message) }
     }
 
     fn command(&self) -> String {
@@ -159,11 +126,7 @@ impl Annotation {
         }
         properties.push_str(&format!("title={}", property(&cut(&self.title, MESSAGE))));
         // The runner drops a command without a message.
-        let message = if self.message.is_empty() {
-            &self.title
-        } else {
-            &self.message
-        };
+        let message = if self.message.is_empty() { &self.title } else { &self.message };
         format!("::{level} {properties}::{}", data(&cut(message, MESSAGE)))
     }
 }
@@ -172,40 +135,29 @@ impl Annotation {
 ///
 /// Each failed stage has its worst finding shown before any has its second, so that one noisy linter does not hide the others.
 fn annotations(report: &RunReport) -> (Vec<Annotation>, String) {
-    let errors = report
-        .stages
-        .iter()
-        .filter(|record| failed(record))
-        .map(|record| {
-            let blocking: Vec<Annotation> = block::of(record, Standing::Blocks)
-                .into_iter()
-                .map(|finding| Annotation::of(finding, record))
-                .collect();
-            if !blocking.is_empty() || record.outcome == OutcomeKind::Cancelled {
-                return blocking;
-            }
-            let title = format!("{} {}", record.name(), block::word(record.outcome));
-            vec![Annotation::plain(Level::Error, title, &summary::because(record))]
-        });
+    let errors = report.stages.iter().filter(|record| failed(record)).map(|record| {
+        let blocking: Vec<Annotation> = block::of(record, Standing::Blocks)
+            .into_iter()
+            .map(|finding| Annotation::of(finding, record))
+            .collect();
+        if !blocking.is_empty() || record.outcome == OutcomeKind::Cancelled {
+            return blocking;
+        }
+        let title = format!("{} {}", record.name(), block::word(record.outcome));
+        vec![Annotation::plain(Level::Error, title, &summary::because(record))]
+    });
     let errors = in_turn(errors.collect());
     let aside: Vec<Annotation> = report
         .stages
         .iter()
-        .flat_map(|record| {
-            record
-                .findings
-                .iter()
-                .map(move |finding| Annotation::of(finding, record))
-        })
+        .flat_map(|record| record.findings.iter().map(move |finding| Annotation::of(finding, record)))
         .collect();
     let (warnings, rest): (Vec<_>, Vec<_>) = aside
         .into_iter()
         .filter(|annotation| annotation.level != Level::Error)
         .partition(|annotation| annotation.level == Level::Warning);
     let gaps = summary::gaps(report);
-    let gaps = gaps
-        .iter()
-        .map(|gap| Annotation::plain(Level::Warning, "not checked".to_owned(), gap));
+    let gaps = gaps.iter().map(|gap| Annotation::plain(Level::Warning, "not checked".to_owned(), gap));
     let warnings: Vec<Annotation> = gaps.chain(warnings).collect();
 
     let over = tally([
@@ -256,10 +208,7 @@ mod tests {
 
     #[test]
     fn turns_are_taken_until_all_are_empty() {
-        assert_eq!(
-            in_turn(vec![vec![1, 4, 6], vec![2, 5], vec![], vec![3]]),
-            [1, 2, 3, 4, 5, 6]
-        );
+        assert_eq!(in_turn(vec![vec![1, 4, 6], vec![2, 5], vec![], vec![3]]), [1, 2, 3, 4, 5, 6]);
         assert!(in_turn(Vec::<Vec<u8>>::new()).is_empty());
     }
 }

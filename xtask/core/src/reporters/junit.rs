@@ -22,16 +22,10 @@ pub(super) fn xml(report: &RunReport) -> String {
     let all: Vec<&StageRecord> = report.stages.iter().collect();
     let time = seconds(report.run.duration_ms);
     let mut xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();
-    xml.push_str(&format!(
-        "<testsuites name=\"slipway\" {} time=\"{time}\">\n",
-        counts(&all)
-    ));
+    xml.push_str(&format!("<testsuites name=\"slipway\" {} time=\"{time}\">\n", counts(&all)));
     for (id, records) in suites {
         let time = seconds(records.iter().map(|record| record.duration_ms).sum());
-        xml.push_str(&format!(
-            "  <testsuite name=\"{id}\" {} time=\"{time}\">\n",
-            counts(&records)
-        ));
+        xml.push_str(&format!("  <testsuite name=\"{id}\" {} time=\"{time}\">\n", counts(&records)));
         for record in records {
             xml.push_str(&case(record));
         }
@@ -42,12 +36,7 @@ pub(super) fn xml(report: &RunReport) -> String {
 }
 
 fn counts(records: &[&StageRecord]) -> String {
-    let of = |kinds: &[OutcomeKind]| {
-        records
-            .iter()
-            .filter(|record| kinds.contains(&record.outcome))
-            .count()
-    };
+    let of = |kinds: &[OutcomeKind]| records.iter().filter(|record| kinds.contains(&record.outcome)).count();
     format!(
         "tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\"",
         records.len(),
@@ -73,11 +62,7 @@ fn case(record: &StageRecord) -> String {
         escape(&record.name()),
         seconds(record.duration_ms)
     );
-    if inner.is_empty() {
-        format!("{open}/>\n")
-    } else {
-        format!("{open}>\n{inner}    </testcase>\n")
-    }
+    if inner.is_empty() { format!("{open}/>\n") } else { format!("{open}>\n{inner}    </testcase>\n") }
 }
 
 fn element(name: &str, message: &str, kind: Option<&str>, text: &str) -> String {
@@ -86,10 +71,7 @@ fn element(name: &str, message: &str, kind: Option<&str>, text: &str) -> String 
     if text.is_empty() {
         format!("      <{name} message=\"{message}\"{kind}/>\n")
     } else {
-        format!(
-            "      <{name} message=\"{message}\"{kind}>{}</{name}>\n",
-            escape(text)
-        )
+        format!("      <{name} message=\"{message}\"{kind}>{}</{name}>\n", escape(text))
     }
 }
 
@@ -97,21 +79,13 @@ fn element(name: &str, message: &str, kind: Option<&str>, text: &str) -> String 
 fn details(record: &StageRecord) -> String {
     let blocking = block::of(record, Standing::Blocks);
     let findings = blocking.iter().take(LISTED).map(|finding| {
-        let place = block::place(finding)
-            .map(|place| format!("{place}: "))
-            .unwrap_or_default();
+        let place = block::place(finding).map(|place| format!("{place}: ")).unwrap_or_default();
         let (rule, message) = (clean(&finding.rule), clean(&finding.message));
         format!("{place}{} {rule}: {message}", finding.severity)
     });
-    let more = blocking
-        .len()
-        .checked_sub(LISTED)
-        .filter(|more| *more > 0)
-        .map(|more| format!("and {more} more"));
-    let error = record
-        .error
-        .iter()
-        .flat_map(|error| super::text::clean_lines(&error.message));
+    let more =
+        blocking.len().checked_sub(LISTED).filter(|more| *more > 0).map(|more| format!("and {more} more"));
+    let error = record.error.iter().flat_map(|error| super::text::clean_lines(&error.message));
     paragraph(findings.chain(more).chain(error).chain(block::tail(record)))
 }
 

@@ -29,11 +29,7 @@ pub(super) fn text(report: &RunReport, space: usize) -> String {
     let mut text = String::new();
     let mut sections = sections.peekable();
     while let Some(section) = sections.next() {
-        let reserve = if sections.peek().is_some() {
-            CUT_SHORT.len()
-        } else {
-            0
-        };
+        let reserve = if sections.peek().is_some() { CUT_SHORT.len() } else { 0 };
         if text.len() + section.len() + reserve > space {
             if text.len() + CUT_SHORT.len() <= space {
                 text.push_str(CUT_SHORT);
@@ -48,16 +44,9 @@ pub(super) fn text(report: &RunReport, space: usize) -> String {
 fn opening(report: &RunReport) -> String {
     let gaps = summary::gaps(report);
     let mut text = format!("## {}\n\n", escape(&summary::exit(report, !gaps.is_empty())));
-    text.push_str(&format!(
-        "{}: {}\n\n",
-        code(&report.run.command),
-        escape(&summary::totals(report))
-    ));
+    text.push_str(&format!("{}: {}\n\n", code(&report.run.command), escape(&summary::totals(report))));
     if let Some(found) = summary::findings(report) {
-        text.push_str(&format!(
-            "Findings: {}. All of them are in `{FINDINGS}`.\n\n",
-            escape(&found)
-        ));
+        text.push_str(&format!("Findings: {}. All of them are in `{FINDINGS}`.\n\n", escape(&found)));
     }
     if !gaps.is_empty() {
         text.push_str("**Not checked:**\n\n");
@@ -79,11 +68,7 @@ fn table(report: &RunReport) -> String {
     let mut text = "| stage | result | time | |\n| --- | --- | ---: | --- |\n".to_owned();
     for record in report.stages.iter().take(STAGES) {
         let word = block::word(record.outcome);
-        let word = if failed(record) {
-            format!("**{word}**")
-        } else {
-            word.to_owned()
-        };
+        let word = if failed(record) { format!("**{word}**") } else { word.to_owned() };
         let cached = if record.cached { ", cached" } else { "" };
         let (time, remark) = match record.outcome {
             OutcomeKind::Skipped => (String::new(), block::reason(record)),
@@ -107,26 +92,15 @@ fn table(report: &RunReport) -> String {
 }
 
 fn failure(record: &StageRecord) -> String {
-    let mut text = format!(
-        "### {} {}\n\n",
-        escape(&record.name()),
-        block::word(record.outcome)
-    );
+    let mut text = format!("### {} {}\n\n", escape(&record.name()), block::word(record.outcome));
     let blocking = block::of(record, Standing::Blocks);
     if !blocking.is_empty() {
         text.push_str("| place | severity | rule | message |\n| --- | --- | --- | --- |\n");
         for finding in blocking.iter().take(FINDINGS_LISTED) {
             let place = block::place(finding).unwrap_or_default();
-            let columns = [
-                place,
-                finding.severity.to_string(),
-                clean(&finding.rule),
-                clean(&finding.message),
-            ];
-            text.push_str(&format!(
-                "| {} |\n",
-                columns.map(|column| cell(&column)).join(" | ")
-            ));
+            let columns =
+                [place, finding.severity.to_string(), clean(&finding.rule), clean(&finding.message)];
+            text.push_str(&format!("| {} |\n", columns.map(|column| cell(&column)).join(" | ")));
         }
         text.push('\n');
         if blocking.len() > FINDINGS_LISTED {
@@ -178,18 +152,12 @@ fn code(text: &str) -> String {
 /// Lines as they are. Inside `<pre>` Markdown is off until `</pre>`, which cannot occur in escaped text.
 fn preformatted(text: &str) -> String {
     let lines = super::text::clean_lines(text);
-    let lines: Vec<String> = lines
-        .iter()
-        .take(STAGES)
-        .map(|line| html(&cut(line, CELL)))
-        .collect();
+    let lines: Vec<String> = lines.iter().take(STAGES).map(|line| html(&cut(line, CELL))).collect();
     format!("<pre>{}</pre>", lines.join("\n"))
 }
 
 fn html(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -215,9 +183,6 @@ mod tests {
 
     #[test]
     fn preformatted_text_cannot_end_itself() {
-        assert_eq!(
-            preformatted("a</pre><b>\n  &\u{1b}[0m"),
-            "<pre>a&lt;/pre&gt;&lt;b&gt;\n  &amp;</pre>"
-        );
+        assert_eq!(preformatted("a</pre><b>\n  &\u{1b}[0m"), "<pre>a&lt;/pre&gt;&lt;b&gt;\n  &amp;</pre>");
     }
 }

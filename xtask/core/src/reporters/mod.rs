@@ -186,28 +186,15 @@ impl FinishError {
 impl Reporters {
     /// Reporters that write to the given outputs. Nothing is written before the first event.
     pub fn new(setup: Setup, stdout: Box<dyn Write + Send>, stderr: Box<dyn Write + Send>) -> Self {
-        let out = Out {
-            stdout: Sink::new(stdout),
-            stderr: Sink::new(stderr),
-        };
+        let out = Out { stdout: Sink::new(stdout), stderr: Sink::new(stderr) };
         let screen = Screen::new(setup.mode, setup.color, &out);
-        Reporters {
-            setup,
-            screen,
-            out,
-            stages: Vec::new(),
-            ended: None,
-        }
+        Reporters { setup, screen, out, stages: Vec::new(), ended: None }
     }
 
     /// Takes the next event.
     pub fn on(&mut self, event: Event) {
         // The files come first, so that they are there when the end of the run is read.
-        let ended = if let Event::RunFinished { run } = &event {
-            Some(self.keep(run.clone()))
-        } else {
-            None
-        };
+        let ended = if let Event::RunFinished { run } = &event { Some(self.keep(run.clone())) } else { None };
         self.screen.live(&event, &self.out);
         if let Event::StageFinished { record } = event {
             self.screen.put(&self.screen.stage(&record), &self.out);
@@ -220,11 +207,7 @@ impl Reporters {
 
     /// Writes the files of a run.
     fn keep(&mut self, run: RunInfo) -> Ended {
-        let report = RunReport {
-            schema: SCHEMA,
-            run,
-            stages: std::mem::take(&mut self.stages),
-        };
+        let report = RunReport { schema: SCHEMA, run, stages: std::mem::take(&mut self.stages) };
         let mut written = Ok(());
         let mut others = Vec::new();
         if let Some(folder) = &self.setup.folder {
@@ -237,33 +220,20 @@ impl Reporters {
                 |size: u64| markdown::LIMIT.saturating_sub(usize::try_from(size).unwrap_or(usize::MAX));
             others.extend(file::append(path, |size| markdown::text(&report, space(size))).err());
         }
-        Ended {
-            report,
-            written,
-            others,
-        }
+        Ended { report, written, others }
     }
 
     /// The report of the run. Says once, on standard error, what could not be written; a missing `report.json` is the caller's
     /// to tell.
     pub fn finish(self) -> Result<RunReport, FinishError> {
-        let Some(Ended {
-            report,
-            written,
-            others,
-        }) = self.ended
-        else {
+        let Some(Ended { report, written, others }) = self.ended else {
             return Err(FinishError::NoEnd);
         };
         for error in others {
             self.out.stderr.put(&format!("note: {error}\n"));
         }
         if let Some(fault) = self.out.stdout.fault() {
-            let hint = if self.setup.folder.is_some() {
-                "; cargo xtask replay shows all of it"
-            } else {
-                ""
-            };
+            let hint = if self.setup.folder.is_some() { "; cargo xtask replay shows all of it" } else { "" };
             let note = format!("note: standard output stopped early: {fault}{hint}\n");
             self.out.stderr.put(&note);
         }
@@ -280,12 +250,7 @@ pub fn replay(
     stdout: Box<dyn Write + Send>,
     stderr: Box<dyn Write + Send>,
 ) {
-    let setup = Setup {
-        mode,
-        color,
-        folder: None,
-        step_summary: None,
-    };
+    let setup = Setup { mode, color, folder: None, step_summary: None };
     let mut reporters = Reporters::new(setup, stdout, stderr);
     reporters.on(Event::RunStarted {
         schema: report.schema,
@@ -295,9 +260,7 @@ pub fn replay(
         expected_ms: None,
     });
     for record in report.stages {
-        reporters.on(Event::StageFinished {
-            record: Box::new(record),
-        });
+        reporters.on(Event::StageFinished { record: Box::new(record) });
     }
     reporters.on(Event::RunFinished { run: report.run });
     // Without files there is nothing that could fail the replay; a reader that went away was told on standard error.
@@ -306,10 +269,7 @@ pub fn replay(
 
 /// The node that a record is about.
 fn node(record: &StageRecord) -> NodeId {
-    NodeId {
-        stage: record.id,
-        service: record.service.clone(),
-    }
+    NodeId { stage: record.id, service: record.service.clone() }
 }
 
 /// Whether this stage went wrong by itself. One that was stopped says nothing about the code.

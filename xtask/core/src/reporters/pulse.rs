@@ -25,14 +25,9 @@ impl Pulse {
     /// The line that an event is worth, if it is worth one.
     pub(super) fn line(&mut self, event: &Event) -> Option<String> {
         let text = match event {
-            Event::RunStarted {
-                nodes, expected_ms, ..
-            } => {
+            Event::RunStarted { nodes, expected_ms, .. } => {
                 let time = duration((*expected_ms)?);
-                format!(
-                    "{}, about {time} if they take as long as before",
-                    count(nodes.len(), "stage")
-                )
+                format!("{}, about {time} if they take as long as before", count(nodes.len(), "stage"))
             }
             Event::Line { node, text, .. } => {
                 // Kept as it came: of a thousand lines one is shown, and only that one is worth cleaning.
@@ -41,15 +36,8 @@ impl Pulse {
                 said.push_str(text);
                 return None;
             }
-            Event::Progress {
-                node,
-                doing,
-                done,
-                total,
-            } => {
-                let who = node
-                    .as_ref()
-                    .map_or_else(|| "tools".to_owned(), NodeId::to_string);
+            Event::Progress { node, doing, done, total } => {
+                let who = node.as_ref().map_or_else(|| "tools".to_owned(), NodeId::to_string);
                 let text = format!("{who}: {}", cut(&clean(doing), SAID));
                 let silent = self.detail.is_some_and(|last| last.elapsed() < SILENCE);
                 if silent && self.is_detail(&text) {
@@ -61,27 +49,13 @@ impl Pulse {
                 line
             }
             Event::Slow { node, elapsed_ms } => {
-                let said = self
-                    .said
-                    .get(node)
-                    .map(|said| clean(said))
-                    .filter(|said| !said.is_empty());
-                let said = said
-                    .map(|said| format!("; it said last: {}", cut(&said, SAID)))
-                    .unwrap_or_default();
+                let said = self.said.get(node).map(|said| clean(said)).filter(|said| !said.is_empty());
+                let said =
+                    said.map(|said| format!("; it said last: {}", cut(&said, SAID))).unwrap_or_default();
                 format!("still running: {node}, {}{said}", duration(*elapsed_ms))
             }
-            Event::Retrying {
-                node,
-                attempt,
-                transient,
-                after_ms,
-            } => {
-                format!(
-                    "{node}: {transient}; try {} follows in {}",
-                    attempt + 1,
-                    duration(*after_ms)
-                )
+            Event::Retrying { node, attempt, transient, after_ms } => {
+                format!("{node}: {transient}; try {} follows in {}", attempt + 1, duration(*after_ms))
             }
             Event::CancelRequested { by } => format!("stopping ({by})"),
             Event::StageFinished { record } => {

@@ -21,19 +21,11 @@ const ROOT: &str = "%SRCROOT%";
 /// The file's content.
 pub(super) fn json(report: &RunReport) -> Result<Vec<u8>, serde_json::Error> {
     let mut nodes: BTreeMap<StageId, Vec<&StageRecord>> = BTreeMap::new();
-    for record in report
-        .stages
-        .iter()
-        .filter(|record| record.outcome != OutcomeKind::Skipped)
-    {
+    for record in report.stages.iter().filter(|record| record.outcome != OutcomeKind::Skipped) {
         nodes.entry(record.id).or_default().push(record);
     }
     let runs = nodes.into_iter().map(|(id, records)| run(id, &records)).collect();
-    serde_json::to_vec_pretty(&Log {
-        schema: SCHEMA,
-        version: "2.1.0",
-        runs,
-    })
+    serde_json::to_vec_pretty(&Log { schema: SCHEMA, version: "2.1.0", runs })
 }
 
 #[derive(Serialize)]
@@ -162,11 +154,8 @@ struct Properties<'a> {
 }
 
 fn run<'a>(id: StageId, records: &[&'a StageRecord]) -> Run<'a> {
-    let rules: BTreeSet<&str> = records
-        .iter()
-        .flat_map(|record| &record.findings)
-        .map(|finding| finding.rule.as_str())
-        .collect();
+    let rules: BTreeSet<&str> =
+        records.iter().flat_map(|record| &record.findings).map(|finding| finding.rule.as_str()).collect();
     let tools: BTreeSet<(&str, &str)> = records
         .iter()
         .flat_map(|record| &record.tools)
@@ -180,9 +169,7 @@ fn run<'a>(id: StageId, records: &[&'a StageRecord]) -> Run<'a> {
             .map(|finding| result(finding, record, index.get(finding.rule.as_str()).copied()))
     });
     Run {
-        automation_details: AutomationDetails {
-            id: format!("slipway/{id}/"),
-        },
+        automation_details: AutomationDetails { id: format!("slipway/{id}/") },
         invocations: records.iter().map(|record| invocation(record)).collect(),
         results: results.collect(),
         tool: Tool {
@@ -193,19 +180,13 @@ fn run<'a>(id: StageId, records: &[&'a StageRecord]) -> Run<'a> {
                     .iter()
                     .map(|rule| Rule {
                         id: rule,
-                        short_description: Message {
-                            text: format!("{rule} ({id})"),
-                        },
+                        short_description: Message { text: format!("{rule} ({id})") },
                     })
                     .collect(),
             },
             extensions: tools
                 .into_iter()
-                .map(|(name, version)| Component {
-                    name: name.to_owned(),
-                    version,
-                    rules: Vec::new(),
-                })
+                .map(|(name, version)| Component { name: name.to_owned(), version, rules: Vec::new() })
                 .collect(),
         },
     }
@@ -219,12 +200,7 @@ fn invocation(record: &StageRecord) -> Invocation {
     let notification = (!saw_everything).then(|| Notification {
         level: "error",
         message: Message {
-            text: format!(
-                "{} {}: {}",
-                record.name(),
-                block::word(record.outcome),
-                summary::because(record)
-            ),
+            text: format!("{} {}: {}", record.name(), block::word(record.outcome), summary::because(record)),
         },
     });
     Invocation {
@@ -245,9 +221,7 @@ fn result<'a>(finding: &'a Finding, record: &'a StageRecord, rule: Option<usize>
         rule_id: &finding.rule,
         rule_index: rule.unwrap_or_default(),
         level: level(finding.severity),
-        message: Message {
-            text: finding.message.clone(),
-        },
+        message: Message { text: finding.message.clone() },
         locations: [Location {
             physical_location: PhysicalLocation {
                 artifact_location: ArtifactLocation {
@@ -256,9 +230,7 @@ fn result<'a>(finding: &'a Finding, record: &'a StageRecord, rule: Option<usize>
                 },
                 region: line.map(|start_line| Region { start_line }),
             },
-            logical_locations: [LogicalLocation {
-                fully_qualified_name: record.id.as_str(),
-            }],
+            logical_locations: [LogicalLocation { fully_qualified_name: record.id.as_str() }],
         }],
         suppressions: if waived { vec![suppression] } else { Vec::new() },
         properties: Properties {

@@ -24,22 +24,13 @@ impl Sink {
     pub(super) fn put(&self, text: &str) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.fault.is_none() && !text.is_empty() {
-            inner.fault = inner
-                .to
-                .write_all(text.as_bytes())
-                .and_then(|()| inner.to.flush())
-                .err();
+            inner.fault = inner.to.write_all(text.as_bytes()).and_then(|()| inner.to.flush()).err();
         }
     }
 
     /// What stopped it.
     pub(super) fn fault(&self) -> Option<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .fault
-            .as_ref()
-            .map(io::Error::to_string)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fault.as_ref().map(io::Error::to_string)
     }
 }
 
@@ -61,26 +52,16 @@ pub(super) struct Terminal {
 
 impl Terminal {
     pub(super) fn new(sink: Sink) -> Self {
-        Terminal {
-            sink,
-            drawn: Mutex::default(),
-        }
+        Terminal { sink, drawn: Mutex::default() }
     }
 
     fn draw(&self, text: &str) -> io::Result<()> {
-        self.drawn
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_str(text);
+        self.drawn.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
         Ok(())
     }
 
     fn step(&self, n: usize, direction: char) -> io::Result<()> {
-        if n == 0 {
-            Ok(())
-        } else {
-            self.draw(&format!("\u{1b}[{n}{direction}"))
-        }
+        if n == 0 { Ok(()) } else { self.draw(&format!("\u{1b}[{n}{direction}")) }
     }
 }
 

@@ -36,11 +36,7 @@ pub(super) fn text(report: &RunReport, ink: Ink) -> String {
     lines.push(format!("to see this again: cargo xtask replay {REPORT}"));
     let gaps = gaps(report);
     lines.push(ink.paint(
-        if report.run.exit_code == 0 {
-            Hue::Good
-        } else {
-            Hue::Bad
-        },
+        if report.run.exit_code == 0 { Hue::Good } else { Hue::Bad },
         &exit(report, !gaps.is_empty()),
     ));
     for gap in gaps {
@@ -65,30 +61,16 @@ pub(super) fn totals(report: &RunReport) -> String {
     let parts = ORDER.map(|outcome| {
         let of_it = || report.stages.iter().filter(|record| record.outcome == outcome);
         let cached = of_it().filter(|record| record.cached).count();
-        let cached = if cached > 0 {
-            format!(" ({cached} from the cache)")
-        } else {
-            String::new()
-        };
+        let cached = if cached > 0 { format!(" ({cached} from the cache)") } else { String::new() };
         (of_it().count(), format!("{}{cached}", word(outcome)))
     });
     let time = duration(report.run.duration_ms);
-    format!(
-        "{} in {time}: {}",
-        count(report.stages.len(), "stage"),
-        tally(parts)
-    )
+    format!("{} in {time}: {}", count(report.stages.len(), "stage"), tally(parts))
 }
 
 /// `3 blocking, 5 noted (1 high, 4 low), 1 waived`, if anything was found.
 pub(super) fn findings(report: &RunReport) -> Option<String> {
-    let of = |standing| {
-        report
-            .stages
-            .iter()
-            .flat_map(|record| of(record, standing))
-            .collect::<Vec<_>>()
-    };
+    let of = |standing| report.stages.iter().flat_map(|record| of(record, standing)).collect::<Vec<_>>();
     let noted = of(Standing::Noted);
     let noted_as = format!("noted ({})", by_severity(&noted));
     let text = tally([
@@ -105,16 +87,10 @@ pub(super) fn because(record: &StageRecord) -> String {
         OutcomeKind::Rejected => {
             let blocking: Vec<&Finding> = of(record, Standing::Blocks);
             let worst = blocking.first().map(|finding| {
-                let place = place(finding)
-                    .map(|place| format!(" {place}"))
-                    .unwrap_or_default();
+                let place = place(finding).map(|place| format!(" {place}")).unwrap_or_default();
                 cut(&format!(": {}{place}", clean(&finding.rule)), REASON)
             });
-            format!(
-                "{}{}",
-                count(blocking.len(), "blocking finding"),
-                worst.unwrap_or_default()
-            )
+            format!("{}{}", count(blocking.len(), "blocking finding"), worst.unwrap_or_default())
         }
         OutcomeKind::Broke => match &record.error {
             Some(error) => cut(&clean(error.message.lines().next().unwrap_or_default()), REASON),
@@ -149,9 +125,7 @@ pub(super) fn gaps(report: &RunReport) -> Vec<String> {
             None => gaps.push((reason, vec![record.name()])),
         }
     }
-    gaps.into_iter()
-        .map(|(reason, names)| format!("{} — {reason}", names.join(", ")))
-        .collect()
+    gaps.into_iter().map(|(reason, names)| format!("{} — {reason}", names.join(", "))).collect()
 }
 
 /// `exit 10: rejected by policy`.
@@ -161,10 +135,6 @@ pub(super) fn exit(report: &RunReport, with_gaps: bool) -> String {
         Some(code) => code.meaning().to_owned(),
         None => cut(&clean(&report.run.outcome), REASON),
     };
-    let gaps = if number == 0 && with_gaps {
-        ", but not everything was checked"
-    } else {
-        ""
-    };
+    let gaps = if number == 0 && with_gaps { ", but not everything was checked" } else { "" };
     format!("exit {number}: {meaning}{gaps}")
 }

@@ -76,9 +76,7 @@ fn is_invisible(c: char) -> bool {
 
 /// The lines of a text of several lines, each cleaned, with their indentation: carets under source lines stay where they are.
 pub(super) fn clean_lines(text: &str) -> Vec<String> {
-    text.lines()
-        .map(|line| clean(&line.replace('\t', INDENT)))
-        .collect()
+    text.lines().map(|line| clean(&line.replace('\t', INDENT))).collect()
 }
 
 /// A line that GitHub's runner takes for text and not for a command. The runner reads `::name::` at the start of a line, after
@@ -186,11 +184,7 @@ impl Ink {
             Hue::Warn => "33",
             Hue::Quiet => "2",
         };
-        if self.0 {
-            format!("\u{1b}[{code}m{text}\u{1b}[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 }
 
@@ -220,10 +214,7 @@ mod tests {
             clean("a\r\n::error::b\tc\u{8}\u{0}d\u{7f}\u{85}"),
             "a  ::error::b c\u{fffd}\u{fffd}d\u{fffd}\u{fffd}"
         );
-        assert_eq!(
-            clean("user\u{202e}txt.exe\u{200b}\u{feff}\u{e0041}"),
-            "usertxt.exe"
-        );
+        assert_eq!(clean("user\u{202e}txt.exe\u{200b}\u{feff}\u{e0041}"), "usertxt.exe");
         assert_eq!(clean("grün 日本 – ok"), "grün 日本 – ok");
         let every: String = ('\0'..='\u{ffff}').collect();
         assert!(!clean(&every).chars().any(char::is_control));
@@ -231,20 +222,14 @@ mod tests {
 
     #[test]
     fn source_lines_keep_their_indentation() {
-        assert_eq!(
-            clean_lines("a:\r\n\tb: 1\n   ^^\u{1b}[0m"),
-            ["a:", "    b: 1", "   ^^"]
-        );
+        assert_eq!(clean_lines("a:\r\n\tb: 1\n   ^^\u{1b}[0m"), ["a:", "    b: 1", "   ^^"]);
     }
 
     #[test]
     fn no_line_is_a_command_for_the_runner() {
         assert_eq!(inert("::error::x"), ": :error::x");
         assert_eq!(inert("  \u{a0}::add-mask::x"), "  \u{a0}: :add-mask::x");
-        assert_eq!(
-            inert("text ##[group]x ###[error]"),
-            "text ## [group]x ### [error]"
-        );
+        assert_eq!(inert("text ##[group]x ###[error]"), "text ## [group]x ### [error]");
         assert_eq!(inert("std::io::Error ::x"), "std::io::Error ::x");
     }
 

@@ -149,14 +149,20 @@ mod tests {
     fn findings_of_go_vet_are_found() {
         let seen = places("go", &ran(b"", &recorded("go/1.26.8/vet-findings.stderr.txt")), any);
         assert!(!seen.is_empty());
-        assert!(seen.iter().all(|one| one.file.as_deref().is_some_and(|file| file.ends_with(".go"))), "{seen:?}");
+        assert!(
+            seen.iter().all(|one| one.file.as_deref().is_some_and(|file| file.ends_with(".go"))),
+            "{seen:?}"
+        );
         assert!(seen.iter().all(|one| !one.message.starts_with(':') && !one.message.is_empty()));
     }
 
     #[test]
     fn places_of_failed_python_tests_are_found() {
         let seen = places("python3", &ran(&recorded("pytest/9.2.0/fail.txt"), b""), any);
-        assert!(seen.iter().any(|one| one.file.as_deref() == Some("test_fail.py") && one.line == Some(5)), "{seen:?}");
+        assert!(
+            seen.iter().any(|one| one.file.as_deref() == Some("test_fail.py") && one.line == Some(5)),
+            "{seen:?}"
+        );
     }
 
     #[test]

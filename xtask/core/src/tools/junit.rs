@@ -70,7 +70,9 @@ impl Tests {
 pub fn remove_stale(root: &Path, file: &str) -> Result<(), StageError> {
     let path = root.join(file);
     match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StageError::io("cannot remove", path)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StageError::io("cannot remove", path)(error))
+        }
         _ => Ok(()),
     }
 }
@@ -157,7 +159,10 @@ fn open(element: &BytesStart<'_>, case: &mut Option<Case>) -> Result<(), String>
             let name = class.map_or_else(|| name.clone(), |class| format!("{class}::{name}"));
             let file = attribute(element, "file")?;
             let line = attribute(element, "line")?.and_then(|line| line.parse().ok());
-            *case = Some(Case { test: FailedTest { name, message: String::new(), file, line }, fate: Fate::Passed });
+            *case = Some(Case {
+                test: FailedTest { name, message: String::new(), file, line },
+                fate: Fate::Passed,
+            });
             return Ok(());
         }
         b"failure" => Fate::Failed,
@@ -245,7 +250,9 @@ mod tests {
     fn a_declared_file_that_was_not_written_is_unreadable_and_an_old_one_is_removed() {
         let root = tempfile::tempdir().unwrap();
         let files = ["junit.xml".to_owned()];
-        assert!(matches!(read_all(root.path(), &files), Err(StageError::Unreadable { why, .. }) if why.contains("junit.xml")));
+        assert!(
+            matches!(read_all(root.path(), &files), Err(StageError::Unreadable { why, .. }) if why.contains("junit.xml"))
+        );
         fs::write(root.path().join("junit.xml"), "<testsuite/>").unwrap();
         assert_eq!(read_all(root.path(), &files).unwrap(), Some(Tests::default()));
         remove_stale(root.path(), "junit.xml").unwrap();

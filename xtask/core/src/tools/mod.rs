@@ -26,10 +26,7 @@ use serde::de::DeserializeOwned;
 
 /// Reads a tool's JSON, or says where it stops being what the adapter expects.
 fn read_json<T: DeserializeOwned>(tool: &str, bytes: &[u8]) -> Result<T, StageError> {
-    let unreadable = |why: String| StageError::Unreadable {
-        tool: tool.to_owned(),
-        why,
-    };
+    let unreadable = |why: String| StageError::Unreadable { tool: tool.to_owned(), why };
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(unreadable("it wrote nothing where JSON was expected".to_owned()));
     }
@@ -52,9 +49,7 @@ pub(crate) mod testdata {
 
     /// The bytes of a recording, by its path below `testdata/`.
     pub(crate) fn recorded(path: &str) -> Vec<u8> {
-        let full = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .join("testdata")
-            .join(path);
+        let full = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata").join(path);
         std::fs::read(&full).unwrap_or_else(|error| panic!("{}: {error}", full.display()))
     }
 
@@ -67,10 +62,7 @@ pub(crate) mod testdata {
         let step = (end / 200).max(1);
         for length in (0..end).step_by(step) {
             assert!(
-                matches!(
-                    read(&bytes[..length]),
-                    Err(crate::error::StageError::Unreadable { .. })
-                ),
+                matches!(read(&bytes[..length]), Err(crate::error::StageError::Unreadable { .. })),
                 "a recording cut after {length} of {end} bytes was accepted"
             );
         }

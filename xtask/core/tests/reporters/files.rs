@@ -25,33 +25,21 @@ fn run(
 }
 
 fn into(folder: &Path, mode: Mode) -> Setup {
-    Setup {
-        folder: Some(folder.to_owned()),
-        ..setup(mode)
-    }
+    Setup { folder: Some(folder.to_owned()), ..setup(mode) }
 }
 
 /// The files of a report.
 fn files(report: &RunReport) -> (String, Value, String) {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("target/xtask");
-    run(report, into(&target, Mode::Plain), Box::new(io::sink()))
-        .0
-        .unwrap();
+    run(report, into(&target, Mode::Plain), Box::new(io::sink())).0.unwrap();
     let names: BTreeSet<_> = fs::read_dir(&target)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert_eq!(
-        names,
-        BTreeSet::from(["report.json", "findings.sarif", "junit.xml"].map(str::to_owned))
-    );
+    assert_eq!(names, BTreeSet::from(["report.json", "findings.sarif", "junit.xml"].map(str::to_owned)));
     let read = |name| fs::read_to_string(target.join(name)).unwrap();
-    (
-        read("report.json"),
-        serde_json::from_str(&read("findings.sarif")).unwrap(),
-        read("junit.xml"),
-    )
+    (read("report.json"), serde_json::from_str(&read("findings.sarif")).unwrap(), read("junit.xml"))
 }
 
 #[test]
@@ -93,10 +81,7 @@ fn sarif_has_a_run_for_each_kind_of_stage_that_ran() {
     let sarif = files(&everything()).1;
     assert_eq!(sarif["version"], "2.1.0");
     let runs = sarif["runs"].as_array().unwrap();
-    let names: Vec<&str> = runs
-        .iter()
-        .map(|run| run["tool"]["driver"]["name"].as_str().unwrap())
-        .collect();
+    let names: Vec<&str> = runs.iter().map(|run| run["tool"]["driver"]["name"].as_str().unwrap()).collect();
     assert_eq!(
         names,
         [
@@ -112,22 +97,15 @@ fn sarif_has_a_run_for_each_kind_of_stage_that_ran() {
             "slipway-ansible"
         ]
     );
-    let seeing: Vec<bool> = runs
-        .iter()
-        .map(|run| run["invocations"][0]["executionSuccessful"].as_bool().unwrap())
-        .collect();
-    assert_eq!(
-        seeing,
-        [true, true, false, true, true, true, true, false, false, false]
-    );
+    let seeing: Vec<bool> =
+        runs.iter().map(|run| run["invocations"][0]["executionSuccessful"].as_bool().unwrap()).collect();
+    assert_eq!(seeing, [true, true, false, true, true, true, true, false, false, false]);
     assert_eq!(
         runs[2]["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"],
         "build:hello broke: `docker` died of signal 9 (SIGKILL)"
     );
-    let ids: BTreeSet<&str> = runs
-        .iter()
-        .map(|run| run["automationDetails"]["id"].as_str().unwrap())
-        .collect();
+    let ids: BTreeSet<&str> =
+        runs.iter().map(|run| run["automationDetails"]["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), runs.len());
 }
 
@@ -137,26 +115,18 @@ fn sarif_says_how_bad_a_finding_is_and_whether_it_is_waived() {
     let scan = &sarif["runs"][4];
     let results = scan["results"].as_array().unwrap();
     let of = |field: &str| {
-        results
-            .iter()
-            .map(|result| result[field].as_str().unwrap().to_owned())
-            .collect::<Vec<_>>()
+        results.iter().map(|result| result[field].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(of("level"), ["error", "error", "warning", "warning", "error"]);
-    let suppressed: Vec<usize> = results
-        .iter()
-        .map(|result| result["suppressions"].as_array().unwrap().len())
-        .collect();
+    let suppressed: Vec<usize> =
+        results.iter().map(|result| result["suppressions"].as_array().unwrap().len()).collect();
     assert_eq!(suppressed, [0, 0, 0, 0, 1]);
     assert_eq!(results[4]["suppressions"][0]["status"], "accepted");
     for result in results {
         let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
         assert_eq!(scan["tool"]["driver"]["rules"][index]["id"], result["ruleId"]);
         // Code scanning refuses the whole file for one result without a place.
-        assert_eq!(
-            result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"],
-            "pipeline.yaml"
-        );
+        assert_eq!(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], "pipeline.yaml");
     }
     assert_eq!(scan["tool"]["extensions"][0]["name"], "trivy");
     let dockerfile = &sarif["runs"][6]["results"];
@@ -179,11 +149,7 @@ fn sarif_lines_start_at_one_and_paths_stay_relative() {
         let uri = place["artifactLocation"]["uri"].as_str().unwrap();
         assert!(uri.starts_with("%3A%3Aerror"), "{uri}");
         assert!(uri.bytes().all(|b| b.is_ascii_graphic()), "{uri}");
-        assert!(
-            place
-                .get("region")
-                .is_none_or(|region| region["startLine"].as_u64().unwrap() >= 1)
-        );
+        assert!(place.get("region").is_none_or(|region| region["startLine"].as_u64().unwrap() >= 1));
     }
 }
 
@@ -213,10 +179,7 @@ fn a_reader_that_went_away_costs_neither_the_run_nor_its_report() {
         let text = fs::read_to_string(folder.path().join("report.json")).unwrap();
         assert_eq!(RunReport::parse(&text).unwrap(), everything());
         assert_eq!(stderr.matches("note: ").count(), 1, "{stderr}");
-        assert!(
-            stderr.contains("note: standard output stopped early: Broken pipe"),
-            "{stderr}"
-        );
+        assert!(stderr.contains("note: standard output stopped early: Broken pipe"), "{stderr}");
     }
 }
 
@@ -226,20 +189,11 @@ fn a_report_that_cannot_be_written_is_an_error_that_names_it() {
     let file = folder.path().join("a-file");
     fs::write(&file, "").unwrap();
     let stdout = Shared::default();
-    let (result, stderr) = run(
-        &clean(),
-        into(&file.join("xtask"), Mode::Plain),
-        Box::new(stdout.clone()),
-    );
+    let (result, stderr) = run(&clean(), into(&file.join("xtask"), Mode::Plain), Box::new(stdout.clone()));
     let error = result.unwrap_err();
     assert_eq!(error.exit_code(), ExitCode::ToolBroke);
     let path = file.join("xtask/report.json");
-    assert!(
-        error
-            .to_string()
-            .starts_with(&format!("cannot write {}: ", path.display())),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with(&format!("cannot write {}: ", path.display())), "{error}");
     // The summary is shown all the same, and the other files are told once each.
     assert!(stdout.text().contains("exit 0: passed"));
     assert_eq!(stderr.matches("note: cannot write ").count(), 2, "{stderr}");
@@ -248,10 +202,7 @@ fn a_report_that_cannot_be_written_is_an_error_that_names_it() {
 #[test]
 fn a_step_summary_that_cannot_be_written_is_a_note() {
     let folder = tempfile::tempdir().unwrap();
-    let setup = Setup {
-        step_summary: Some(folder.path().join("no/such/folder")),
-        ..setup(Mode::Github)
-    };
+    let setup = Setup { step_summary: Some(folder.path().join("no/such/folder")), ..setup(Mode::Github) };
     let (result, stderr) = run(&clean(), setup, Box::new(io::sink()));
     assert!(result.is_ok());
     assert!(stderr.contains("no/such/folder: "), "{stderr}");
@@ -260,11 +211,8 @@ fn a_step_summary_that_cannot_be_written_is_a_note() {
 #[test]
 fn a_run_without_an_end_is_a_fault_of_ours() {
     let folder = tempfile::tempdir().unwrap();
-    let mut reporters = Reporters::new(
-        into(folder.path(), Mode::Plain),
-        Box::new(io::sink()),
-        Box::new(io::sink()),
-    );
+    let mut reporters =
+        Reporters::new(into(folder.path(), Mode::Plain), Box::new(io::sink()), Box::new(io::sink()));
     for event in events(&clean()).into_iter().take(3) {
         reporters.on(event);
     }

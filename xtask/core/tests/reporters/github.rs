@@ -17,36 +17,16 @@ fn markdown(report: &RunReport, before: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("summary.md");
     fs::write(&path, before).unwrap();
-    live(
-        report,
-        Setup {
-            step_summary: Some(path.clone()),
-            ..setup(Mode::Github)
-        },
-    );
+    live(report, Setup { step_summary: Some(path.clone()), ..setup(Mode::Github) });
     fs::read_to_string(path).unwrap()
 }
 
 /// What GitHub's runner makes of a line, by the rules of its parser: `::name ...::` after white space, `##[name]` anywhere.
 fn command(line: &str) -> Option<&str> {
-    const NAMES: [&str; 9] = [
-        "error",
-        "warning",
-        "notice",
-        "group",
-        "endgroup",
-        "add-mask",
-        "debug",
-        "stop-commands",
-        "set-env",
-    ];
-    let modern = line
-        .trim_start()
-        .strip_prefix("::")
-        .and_then(|rest| Some(&rest[..rest.find("::")?]));
-    let old = line
-        .split_once("##[")
-        .and_then(|(_, rest)| Some(&rest[..rest.find(']')?]));
+    const NAMES: [&str; 9] =
+        ["error", "warning", "notice", "group", "endgroup", "add-mask", "debug", "stop-commands", "set-env"];
+    let modern = line.trim_start().strip_prefix("::").and_then(|rest| Some(&rest[..rest.find("::")?]));
+    let old = line.split_once("##[").and_then(|(_, rest)| Some(&rest[..rest.find(']')?]));
     [modern, old]
         .into_iter()
         .flatten()
@@ -105,27 +85,15 @@ fn a_tool_cannot_speak_to_the_runner() {
     );
     for mode in [Mode::Plain, Mode::Jsonl] {
         let (stdout, stderr) = live(&hostile(), setup(mode));
-        assert_eq!(
-            stdout.lines().chain(stderr.lines()).find_map(command),
-            None,
-            "{mode:?}"
-        );
+        assert_eq!(stdout.lines().chain(stderr.lines()).find_map(command), None, "{mode:?}");
     }
 }
 
 #[test]
 fn properties_of_annotations_cannot_be_forged() {
-    let rule = finding(
-        Standing::Blocks,
-        Severity::High,
-        "R,title=x::y",
-        Some(("a,line=9:b", Some(2))),
-        "50 %",
-    );
-    let lint = StageRecord {
-        findings: vec![rule],
-        ..stage(StageId::Lint, OutcomeKind::Rejected)
-    };
+    let rule =
+        finding(Standing::Blocks, Severity::High, "R,title=x::y", Some(("a,line=9:b", Some(2))), "50 %");
+    let lint = StageRecord { findings: vec![rule], ..stage(StageId::Lint, OutcomeKind::Rejected) };
     let log = log(&report(vec![lint], ExitCode::Rejected));
     let line = "::error file=a%2Cline=9%3Ab,line=2,title=R%2Ctitle=x%3A%3Ay (high%2C lint%3Ahello)::50 %25\n";
     assert!(log.contains(line), "{log}");
@@ -134,32 +102,18 @@ fn properties_of_annotations_cannot_be_forged() {
 #[test]
 fn every_failed_stage_gets_an_annotation_before_one_of_them_gets_two() {
     let mut report = flood(5_000);
-    report
-        .stages
-        .push(broke(StageId::Scan, "`trivy` exited with 2", None));
-    report.stages.push(StageRecord {
-        exit_code: 30,
-        ..stage(StageId::Build, OutcomeKind::TimedOut)
-    });
+    report.stages.push(broke(StageId::Scan, "`trivy` exited with 2", None));
+    report.stages.push(StageRecord { exit_code: 30, ..stage(StageId::Build, OutcomeKind::TimedOut) });
     let log = log(&report);
-    let errors: Vec<&str> = log
-        .lines()
-        .filter(|line| command(line) == Some("error"))
-        .collect();
+    let errors: Vec<&str> = log.lines().filter(|line| command(line) == Some("error")).collect();
     assert_eq!(errors.len(), 10);
     assert!(
         errors[0]
             .starts_with("::error file=infra/0.tf,line=7,title=CKV_AWS_39 (high%2C iac)::problem 0 of many")
     );
-    assert_eq!(
-        errors[1],
-        "::error title=scan%3Ahello broke::`trivy` exited with 2"
-    );
+    assert_eq!(errors[1], "::error title=scan%3Ahello broke::`trivy` exited with 2");
     assert_eq!(errors[2], "::error title=build%3Ahello timed out::after 1.2 s");
-    assert!(
-        log.contains("without an annotation, because GitHub keeps 10 of a kind: 4992 errors\n"),
-        "{log}"
-    );
+    assert!(log.contains("without an annotation, because GitHub keeps 10 of a kind: 4992 errors\n"), "{log}");
 }
 
 #[test]
@@ -172,10 +126,7 @@ fn the_step_summary_of_hostile_text() {
     let text = markdown(&hostile(), "");
     assert!(!text.contains("<script"));
     assert_eq!(text.matches("</pre>").count(), text.matches("<pre>").count());
-    assert_eq!(
-        text.matches("</details>").count(),
-        text.matches("<details>").count()
-    );
+    assert_eq!(text.matches("</details>").count(), text.matches("<details>").count());
     assert_snapshot!(text);
 }
 
@@ -194,15 +145,8 @@ fn the_step_summary_stays_below_the_limit_and_says_that_it_was_cut() {
         let text = markdown(&report, &"x".repeat(before));
         assert!(text.len() <= LIMIT, "{before}: {}", text.len());
         let room = LIMIT - before > 150;
-        assert_eq!(
-            text.ends_with("The log and `report.json` have all of it.\n"),
-            room,
-            "{before}"
-        );
-        assert_eq!(
-            text.matches("<details>").count(),
-            text.matches("</details>").count()
-        );
+        assert_eq!(text.ends_with("The log and `report.json` have all of it.\n"), room, "{before}");
+        assert_eq!(text.matches("<details>").count(), text.matches("</details>").count());
     }
 }
 
@@ -211,13 +155,7 @@ fn only_github_writes_a_step_summary() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("summary.md");
     for mode in [Mode::Plain, Mode::Terminal, Mode::Jsonl] {
-        live(
-            &clean(),
-            Setup {
-                step_summary: Some(path.clone()),
-                ..setup(mode)
-            },
-        );
+        live(&clean(), Setup { step_summary: Some(path.clone()), ..setup(mode) });
         assert!(!path.exists(), "{mode:?}");
     }
 }

@@ -31,12 +31,7 @@ impl Write for Shared {
 }
 
 pub(crate) fn setup(mode: Mode) -> Setup {
-    Setup {
-        mode,
-        color: false,
-        folder: None,
-        step_summary: None,
-    }
+    Setup { mode, color: false, folder: None, step_summary: None }
 }
 
 /// What a run leaves on standard output and standard error.
@@ -54,22 +49,13 @@ pub(crate) fn live(report: &RunReport, setup: Setup) -> (String, String) {
 pub(crate) fn replayed(report: &RunReport, mode: Mode, color: bool) -> String {
     let report = RunReport::parse(&serde_json::to_string(report).unwrap()).unwrap();
     let (stdout, stderr) = (Shared::default(), Shared::default());
-    replay(
-        report,
-        mode,
-        color,
-        Box::new(stdout.clone()),
-        Box::new(stderr.clone()),
-    );
+    replay(report, mode, color, Box::new(stdout.clone()), Box::new(stderr.clone()));
     assert_eq!(stderr.text(), "");
     stdout.text()
 }
 
 pub(crate) fn node(record: &StageRecord) -> NodeId {
-    NodeId {
-        stage: record.id,
-        service: record.service.clone(),
-    }
+    NodeId { stage: record.id, service: record.service.clone() }
 }
 
 /// The events of a run that ends in this report, with all the noise that a live run makes.
@@ -82,35 +68,19 @@ pub(crate) fn events(report: &RunReport) -> Vec<Event> {
             nodes: report.stages.iter().map(node).collect(),
             expected_ms: Some(40_000),
         },
-        Event::Progress {
-            node: None,
-            doing: "downloading syft 1.18.1".into(),
-            done: 1,
-            total: Some(4),
-        },
-        Event::Progress {
-            node: None,
-            doing: "downloading syft 1.18.1".into(),
-            done: 4,
-            total: Some(4),
-        },
+        Event::Progress { node: None, doing: "downloading syft 1.18.1".into(), done: 1, total: Some(4) },
+        Event::Progress { node: None, doing: "downloading syft 1.18.1".into(), done: 4, total: Some(4) },
     ];
     for record in &report.stages {
         let node = node(record);
         if record.attempts > 0 && !record.cached {
-            events.push(Event::StageStarted {
-                node: node.clone(),
-                attempt: 1,
-            });
+            events.push(Event::StageStarted { node: node.clone(), attempt: 1 });
             events.push(Event::Line {
                 node: node.clone(),
                 stream: Stream::Stderr,
                 text: "   Compiling \u{1b}[1mhello\u{1b}[0m v0.1.0 ##[error]x".into(),
             });
-            events.push(Event::Slow {
-                node: node.clone(),
-                elapsed_ms: 60_000,
-            });
+            events.push(Event::Slow { node: node.clone(), elapsed_ms: 60_000 });
             events.push(Event::Retrying {
                 node: node.clone(),
                 attempt: 1,
@@ -118,19 +88,11 @@ pub(crate) fn events(report: &RunReport) -> Vec<Event> {
                 after_ms: 2_000,
             });
         }
-        events.push(Event::StageFinished {
-            record: Box::new(record.clone()),
-        });
-        events.push(Event::Line {
-            node,
-            stream: Stream::Stdout,
-            text: "too late".into(),
-        });
+        events.push(Event::StageFinished { record: Box::new(record.clone()) });
+        events.push(Event::Line { node, stream: Stream::Stdout, text: "too late".into() });
     }
     events.push(Event::CancelRequested { by: "SIGINT" });
-    events.push(Event::RunFinished {
-        run: report.run.clone(),
-    });
+    events.push(Event::RunFinished { run: report.run.clone() });
     events
 }
 
@@ -183,15 +145,8 @@ pub(crate) fn skipped(id: StageId, why: Why) -> StageRecord {
 }
 
 pub(crate) fn broke(id: StageId, message: &str, hint: Option<&str>) -> StageRecord {
-    let error = ErrorRecord {
-        message: message.into(),
-        hint: hint.map(str::to_owned),
-    };
-    StageRecord {
-        error: Some(error),
-        exit_code: 20,
-        ..stage(id, OutcomeKind::Broke)
-    }
+    let error = ErrorRecord { message: message.into(), hint: hint.map(str::to_owned) };
+    StageRecord { error: Some(error), exit_code: 20, ..stage(id, OutcomeKind::Broke) }
 }
 
 pub(crate) fn finding(
@@ -212,11 +167,7 @@ pub(crate) fn finding(
 }
 
 fn tool(name: &str, version: &str) -> ToolRecord {
-    ToolRecord {
-        name: name.into(),
-        version: version.into(),
-        sha256: "0123456789abcdef".repeat(4),
-    }
+    ToolRecord { name: name.into(), version: version.into(), sha256: "0123456789abcdef".repeat(4) }
 }
 
 /// Every way to end, every standing and severity, notes, retries, gaps.
@@ -240,13 +191,7 @@ pub(crate) fn everything() -> RunReport {
                 image,
                 "zlib 1.3: an archive with a long comment writes past the end of a buffer, which lets whoever can upload an archive run code in the service; no fixed version yet",
             ),
-            finding(
-                Noted,
-                Medium,
-                "CVE-2026-0003",
-                image,
-                "tar 1.34: out of bounds read",
-            ),
+            finding(Noted, Medium, "CVE-2026-0003", image, "tar 1.34: out of bounds read"),
             finding(Noted, Unknown, "CVE-2026-0004", image, "reserved"),
             finding(Waived, High, "CVE-2026-0005", image, "curl 8.5: cookie leak"),
         ],
@@ -286,13 +231,7 @@ pub(crate) fn everything() -> RunReport {
         ..stage(StageId::Dockerfile, OutcomeKind::Rejected)
     };
     let lint = StageRecord {
-        findings: vec![finding(
-            Blocks,
-            High,
-            "cargo",
-            None,
-            "`cargo clippy --workspace` exited with 101",
-        )],
+        findings: vec![finding(Blocks, High, "cargo", None, "`cargo clippy --workspace` exited with 101")],
         tail: vec![
             "error: this `unwrap` cannot fail".into(),
             "\t--> app/src/main.rs:12".into(),
@@ -321,10 +260,7 @@ pub(crate) fn everything() -> RunReport {
         ..stage(StageId::Sbom, OutcomeKind::Passed)
     };
     let build = StageRecord {
-        tail: vec![
-            "Step 3/9 : RUN apt-get update".into(),
-            "E: Could not resolve 'deb.debian.org'".into(),
-        ],
+        tail: vec!["Step 3/9 : RUN apt-get update".into(), "E: Could not resolve 'deb.debian.org'".into()],
         duration_ms: 185_000,
         ..broke(
             StageId::Build,
@@ -345,10 +281,7 @@ pub(crate) fn everything() -> RunReport {
     };
     let unreachable = Why::Unreachable {
         tool: "kubeconform".into(),
-        tried: vec![
-            "path: not on PATH".into(),
-            "archive: cannot resolve github.com".into(),
-        ],
+        tried: vec!["path: not on PATH".into(), "archive: cannot resolve github.com".into()],
     };
     let stages = vec![
         test,
@@ -361,10 +294,7 @@ pub(crate) fn everything() -> RunReport {
         lint,
         iac,
         terraform,
-        StageRecord {
-            exit_code: 130,
-            ..stage(StageId::Ansible, OutcomeKind::Cancelled)
-        },
+        StageRecord { exit_code: 130, ..stage(StageId::Ansible, OutcomeKind::Cancelled) },
         skipped(StageId::Workflows, Why::Unaffected),
     ];
     report(stages, ExitCode::Cancelled)
@@ -372,10 +302,8 @@ pub(crate) fn everything() -> RunReport {
 
 /// All is well, all of it from the cache.
 pub(crate) fn clean() -> RunReport {
-    let stages = [StageId::Lint, StageId::Test, StageId::Secrets].map(|id| StageRecord {
-        cached: true,
-        ..stage(id, OutcomeKind::Passed)
-    });
+    let stages = [StageId::Lint, StageId::Test, StageId::Secrets]
+        .map(|id| StageRecord { cached: true, ..stage(id, OutcomeKind::Passed) });
     let mut report = report(stages.into(), ExitCode::Passed);
     report.run.duration_ms = 8;
     report
@@ -391,10 +319,8 @@ pub(crate) fn gaps() -> RunReport {
             "go: no such module".into(),
         ],
     };
-    let build = NodeId {
-        stage: StageId::Build,
-        service: Some(ServiceName::try_from("hello".to_owned()).unwrap()),
-    };
+    let build =
+        NodeId { stage: StageId::Build, service: Some(ServiceName::try_from("hello".to_owned()).unwrap()) };
     let stages = vec![
         stage(StageId::Lint, OutcomeKind::Passed),
         skipped(StageId::Scan, trivy.clone()),
@@ -421,15 +347,8 @@ pub(crate) fn flood(number: usize) -> RunReport {
             )
         })
         .collect();
-    let tail = (0..number)
-        .map(|at| format!("line {at} {}", "x".repeat(4096)))
-        .collect();
-    let iac = StageRecord {
-        findings,
-        tail,
-        exit_code: 10,
-        ..stage(StageId::Iac, OutcomeKind::Rejected)
-    };
+    let tail = (0..number).map(|at| format!("line {at} {}", "x".repeat(4096))).collect();
+    let iac = StageRecord { findings, tail, exit_code: 10, ..stage(StageId::Iac, OutcomeKind::Rejected) };
     report(vec![iac], ExitCode::Rejected)
 }
 
@@ -447,11 +366,7 @@ pub(crate) fn hostile() -> RunReport {
         file: Some(bad()),
         line: Some(line),
     };
-    let tools = vec![ToolRecord {
-        name: bad(),
-        version: bad(),
-        sha256: bad(),
-    }];
+    let tools = vec![ToolRecord { name: bad(), version: bad(), sha256: bad() }];
     let rich = |record: StageRecord| StageRecord {
         findings: vec![
             finding(Standing::Blocks, Severity::High, 1),
@@ -472,13 +387,7 @@ pub(crate) fn hostile() -> RunReport {
         rich(stage(StageId::Lint, OutcomeKind::Rejected)),
         rich(stage(StageId::Test, OutcomeKind::Passed)),
         broken,
-        skipped(
-            StageId::Iac,
-            Why::Unreachable {
-                tool: bad(),
-                tried: vec![bad()],
-            },
-        ),
+        skipped(StageId::Iac, Why::Unreachable { tool: bad(), tried: vec![bad()] }),
     ];
     let mut report = report(stages, ExitCode::ToolBroke);
     report.run.command = bad();

@@ -25,10 +25,7 @@ fn a_run_without_a_fault() {
 #[test]
 fn a_run_with_gaps_says_so_in_its_last_lines() {
     let text = plain(&gaps());
-    assert!(
-        text.lines().last().unwrap().starts_with("NOT CHECKED: "),
-        "{text}"
-    );
+    assert!(text.lines().last().unwrap().starts_with("NOT CHECKED: "), "{text}");
     assert_snapshot!(text);
 }
 
@@ -56,10 +53,7 @@ fn no_control_character_reaches_a_terminal() {
         let (stdout, stderr) = live(&hostile(), setup(mode));
         // Bars move the cursor, by these sequences and no others.
         let stderr = stderr.replace("\r\u{1b}[2K", "").replace('\r', "");
-        let moves = stderr
-            .split("\u{1b}[")
-            .skip(1)
-            .filter_map(|rest| rest.chars().nth(1));
+        let moves = stderr.split("\u{1b}[").skip(1).filter_map(|rest| rest.chars().nth(1));
         assert!(moves.into_iter().all(|c| "ABCD".contains(c)), "{stderr:?}");
         for text in [stdout, stderr.replace("\u{1b}[", "")] {
             let odd: Vec<char> = text.chars().filter(|c| c.is_control() && *c != '\n').collect();
@@ -75,22 +69,13 @@ fn five_thousand_findings_stay_readable() {
     let text = plain(&flood(5_000));
     assert!(text.lines().count() < 350, "{}", text.lines().count());
     assert!(text.len() < 64 * 1024, "{}", text.len());
-    assert!(
-        text.contains("and 4950 more; all of them are in target/xtask/findings.sarif"),
-        "{text}"
-    );
+    assert!(text.contains("and 4950 more; all of them are in target/xtask/findings.sarif"), "{text}");
 }
 
 #[test]
 fn a_replay_gives_the_bytes_of_the_run() {
-    for report in [
-        everything(),
-        clean(),
-        gaps(),
-        hostile(),
-        flood(100),
-        report(Vec::new(), ExitCode::Passed),
-    ] {
+    for report in [everything(), clean(), gaps(), hostile(), flood(100), report(Vec::new(), ExitCode::Passed)]
+    {
         for mode in [Mode::Plain, Mode::Terminal, Mode::Github] {
             for color in [false, true] {
                 let (stdout, _) = live(&report, Setup { color, ..setup(mode) });
@@ -107,13 +92,7 @@ fn the_terminal_leaves_the_same_text_as_a_plain_run() {
 
 #[test]
 fn colours_add_nothing_but_colours() {
-    let (colored, _) = live(
-        &everything(),
-        Setup {
-            color: true,
-            ..setup(Mode::Plain)
-        },
-    );
+    let (colored, _) = live(&everything(), Setup { color: true, ..setup(Mode::Plain) });
     assert!(colored.contains("\u{1b}[1;31m"));
     let mut without = colored;
     for code in ["32", "1;31", "33", "2", "0"] {
@@ -139,28 +118,20 @@ fn every_line_of_jsonl_is_an_event() {
     let (stdout, stderr) = live(&report, setup(Mode::Jsonl));
     assert_eq!(stderr, "");
     assert!(!stdout.contains("##["));
-    let lines: Vec<serde_json::Value> = stdout
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let lines: Vec<serde_json::Value> =
+        stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), events(&report).len());
     assert_eq!(lines[0]["event"], "run_started");
     assert_eq!(lines[0]["schema"], 1);
     assert_eq!(lines[0]["command"], HOSTILE);
-    let ended = lines
-        .iter()
-        .find(|line| line["event"] == "stage_finished")
-        .unwrap();
+    let ended = lines.iter().find(|line| line["event"] == "stage_finished").unwrap();
     assert_eq!(ended["record"], serde_json::to_value(&report.stages[0]).unwrap());
     assert_eq!(lines.last().unwrap()["event"], "run_finished");
 }
 
 #[test]
 fn a_replay_in_jsonl_has_what_lasts() {
-    let lines: Vec<String> = replayed(&gaps(), Mode::Jsonl, false)
-        .lines()
-        .map(str::to_owned)
-        .collect();
+    let lines: Vec<String> = replayed(&gaps(), Mode::Jsonl, false).lines().map(str::to_owned).collect();
     assert_eq!(lines.len(), gaps().stages.len() + 2);
     let (stdout, _) = live(&gaps(), setup(Mode::Jsonl));
     for line in &lines[1..] {
@@ -177,8 +148,5 @@ fn the_mode_fits_the_place() {
     for mode in Mode::ALL {
         assert_eq!(Mode::fitting(Some(mode), true, true), mode);
     }
-    assert_eq!(
-        Mode::ALL.map(Mode::as_str),
-        ["terminal", "plain", "github", "jsonl"]
-    );
+    assert_eq!(Mode::ALL.map(Mode::as_str), ["terminal", "plain", "github", "jsonl"]);
 }
