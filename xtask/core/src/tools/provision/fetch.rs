@@ -230,7 +230,7 @@ async fn transfer(work: &Work<'_>, curl: &Path, url: &Url, part: &Path) -> Resul
     let _ = files::remove(&headers);
     // If it died or was not done in time, that is not a word of the server's, and trying again would take as long again.
     let ran = ended?;
-    let why = complaint(&ran.tail);
+    let why = complaint(&ran.last_words).to_owned();
     if ran.code == 23 {
         return Err(Failure::failed(format!("cannot write {}: {why}", part.display())));
     }
@@ -241,13 +241,9 @@ async fn transfer(work: &Work<'_>, curl: &Path, url: &Url, part: &Path) -> Resul
 }
 
 /// curl's complaint, without its own number.
-fn complaint(lines: &[String]) -> String {
-    let said =
-        lines.iter().rev().find(|line| line.starts_with("curl:")).map(String::as_str).unwrap_or("no message");
-    let said = said.trim_start_matches("curl:").trim();
-    let said =
-        if said.starts_with('(') { said.split_once(") ").map_or(said, |(_, rest)| rest) } else { said };
-    said.to_owned()
+fn complaint(said: &str) -> &str {
+    let said = said.strip_prefix("curl: ").unwrap_or(said);
+    if said.starts_with('(') { said.split_once(") ").map_or(said, |(_, rest)| rest) } else { said }
 }
 
 fn size_of(part: &Path) -> Option<u64> {

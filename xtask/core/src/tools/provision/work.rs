@@ -7,6 +7,7 @@ use super::lock::ToolPin;
 use super::progress::{Phase, Progress};
 use super::pypi::Environment;
 use crate::cancel::Cancel;
+use crate::event::Stream;
 use crate::process::{Command, Exit};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -95,10 +96,21 @@ impl Work<'_> {
         command.args = args.to_vec();
         command.env = self.env(env)?;
         let deadline_at = Some(Instant::now() + deadline);
+        // Of each stream, because nobody knows in which order lines of different streams were printed.
+        let (mut said, mut complained) = (None, None);
         let finished = self
             .setup
             .supervisor
-            .run(command, deadline_at, self.cancel, |_, line| on_line(line))
+            .run(command, deadline_at, self.cancel, |stream, line| {
+                on_line(line);
+                let last = match stream {
+                    Stream::Stdout => &mut said,
+                    Stream::Stderr => &mut complained,
+                };
+                if !line.trim().is_empty() {
+                    *last = Some(line.trim().chars().take(300).collect::<String>());
+                }
+            })
             .await
             .map_err(|error| Failure::failed(error.to_string()))?;
         let name = program.file_name().unwrap_or_default().to_string_lossy();
@@ -106,7 +118,7 @@ impl Work<'_> {
             Exit::Code(code) => Ok(Ran {
                 code,
                 stdout: String::from_utf8_lossy(finished.stdout.bytes()).into_owned(),
-                tail: finished.tail,
+                last_words: complained.or(said).unwrap_or_else(|| "no message".to_owned()),
             }),
             Exit::Signal(signal) => Err(Failure::failed(format!("`{name}` died of signal {signal}"))),
             Exit::TimedOut => {
@@ -142,7 +154,7 @@ impl Work<'_> {
             .map(|arg| arg.to_string_lossy())
             .find(|arg| !arg.starts_with('-'))
             .unwrap_or_default();
-        Err(Failure::failed(format!("`{name} {what}` exited with {}: {}", ran.code, ran.last_words())))
+        Err(Failure::failed(format!("`{name} {what}` exited with {}: {}", ran.code, ran.last_words)))
     }
 
     /// Asks a program for its version: what it printed on standard output. If it ended with an error of its own, that is
@@ -154,7 +166,7 @@ impl Work<'_> {
         if ran.code == 0 {
             Ok(ran.stdout)
         } else {
-            let why = format!("`{}` exited with {}: {}", self.pin.bin, ran.code, ran.last_words());
+            let why = format!("`{}` exited with {}: {}", self.pin.bin, ran.code, ran.last_words);
             Err(Failure::unsuitable(why))
         }
     }
@@ -181,14 +193,6 @@ impl Work<'_> {
 pub(super) struct Ran {
     pub code: i32,
     pub stdout: String,
-    /// The last lines of both of its streams.
-    pub tail: Vec<String>,
-}
-
-impl Ran {
-    /// The last line that says something, cut to a readable length.
-    fn last_words(&self) -> String {
-        let mut lines = self.tail.iter().rev().map(|line| line.trim()).filter(|line| !line.is_empty());
-        lines.next().unwrap_or("no message").chars().take(300).collect()
-    }
+    /// The last line of its standard error that says something, or else of its standard output; cut to a readable length.
+    pub last_words: String,
 }
