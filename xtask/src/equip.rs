@@ -15,27 +15,27 @@ use xtask_core::tools::trivy;
 
 /// What was found.
 #[derive(Debug, Default)]
-pub struct Equipment {
+pub(crate) struct Equipment {
     /// The tools and programs, by name.
-    pub programs: BTreeMap<String, Program>,
+    pub(crate) programs: BTreeMap<String, Program>,
     /// The tools that cannot be had.
-    pub unavailable: BTreeMap<String, Unavailable>,
+    pub(crate) unavailable: BTreeMap<String, Unavailable>,
     /// The programs that are not on PATH.
-    pub not_found: BTreeSet<String>,
+    pub(crate) not_found: BTreeSet<String>,
 }
 
 /// Where programs are looked for.
 #[derive(Debug, Clone)]
-pub struct Search {
+pub(crate) struct Search {
     /// The root: a program with a slash in its name counts from here.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// PATH, split.
-    pub path: Vec<PathBuf>,
+    pub(crate) path: Vec<PathBuf>,
 }
 
 impl Equipment {
     /// What is there already, without a process and without the network.
-    pub fn at_hand(
+    pub(crate) fn at_hand(
         nodes: &[&AnyStage],
         provisioner: &Provisioner,
         search: &Search,
@@ -72,7 +72,7 @@ impl Equipment {
     }
 
     /// Fetches what is missing.
-    pub async fn fetch(
+    pub(crate) async fn fetch(
         &mut self,
         missing: &[&'static str],
         provisioner: &Provisioner,
@@ -98,7 +98,7 @@ impl Equipment {
 
     /// The nodes that cannot run, and why. A tool that cannot be had is an error in a strict run and a loud skip otherwise; a
     /// program that the team's own configuration names is always an error.
-    pub fn presets(&self, nodes: &[&AnyStage], strict: bool) -> BTreeMap<NodeId, Preset> {
+    pub(crate) fn presets(&self, nodes: &[&AnyStage], strict: bool) -> BTreeMap<NodeId, Preset> {
         let mut presets = BTreeMap::new();
         for node in nodes {
             let needs = node.needs();
@@ -177,7 +177,7 @@ fn folder(data: Data) -> Program {
 
 impl Search {
     /// The file behind a program's name.
-    pub fn find(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn find(&self, name: &str) -> Option<PathBuf> {
         if name.contains('/') {
             let path = self.root.join(name);
             return is_executable(&path).then_some(path);

@@ -66,7 +66,7 @@ async fn sync(
     for (_, result) in provisioner.ensure(&tools, cancel, watch).await {
         match result {
             Ok(tool) => {
-                say(&format!("{} {}  {}  ({})\n", tool.name, tool.version, tool.path.display(), tool.source))
+                say(&format!("{} {}  {}  ({})\n", tool.name, tool.version, tool.path.display(), tool.source));
             }
             Err(unavailable) => failures.push(unavailable),
         }
@@ -88,9 +88,10 @@ async fn sync(
 }
 
 /// Shows each new phase of a tool once, as a line.
-fn watch(step: ToolProgress) {
-    if step.done == 0 && step.line.is_none() {
-        let _ = writeln!(std::io::stderr(), "{} {} {}", step.phase, step.name, step.version);
+fn watch(ToolProgress { name, version, phase, done, line, .. }: ToolProgress) {
+    if done == 0 && line.is_none() {
+        // With standard error gone nobody watches.
+        let _ = writeln!(std::io::stderr(), "{phase} {name} {version}");
     }
 }
 
@@ -121,7 +122,7 @@ async fn verify(provisioner: &Provisioner, names: &[String], cancel: &Cancel) ->
     for (name, verified) in provisioner.verify(&names, cancel, watch).await {
         match verified {
             Verified::Good { path, sha256 } => {
-                say(&format!("good     {name}  sha256:{sha256}  {}\n", path.display()))
+                say(&format!("good     {name}  sha256:{sha256}  {}\n", path.display()));
             }
             Verified::Bad(why) => {
                 code = ExitCode::ToolBroke;

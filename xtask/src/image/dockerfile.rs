@@ -231,7 +231,7 @@ fn healthcheck(rest: &str) -> Result<Healthcheck, String> {
             "timeout" => check.timeout = Some(nanoseconds(value)?),
             "start-period" => check.start_period = Some(nanoseconds(value)?),
             "retries" => {
-                check.retries = Some(value.parse().map_err(|_| format!("`{value}` is not a number"))?)
+                check.retries = Some(value.parse().map_err(|_| format!("`{value}` is not a number"))?);
             }
             other => return Err(format!("`--{other}` of HEALTHCHECK is not known")),
         }

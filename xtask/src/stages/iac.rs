@@ -55,7 +55,7 @@ impl Iac {
     /// What Checkov is run on, and the stage that must have left it behind.
     fn targets(&self) -> Vec<(Target, Option<StageId>)> {
         let mut targets = Vec::new();
-        for path in &self.terraform {
+        if let Some(path) = &self.terraform {
             targets.push((Target::Terraform(path.clone()), None));
             if self.plan {
                 let plan = Target::Plan { json: terraform::PLAN_JSON.to_owned(), source: path.clone() };

@@ -208,9 +208,9 @@ impl Driver {
             Err(error) => (failure(error), serde_json::Value::Null, Vec::new()),
         };
         // Adapters read raw output, so what they made of it is masked here, before it is shown or kept anywhere.
-        let facts = mask_all(facts, &|text| self.mask(text));
+        let facts = mask_all(facts, &|text: &str| self.mask(text));
         let findings =
-            findings.into_iter().map(|one| Finding { message: self.mask(one.message), ..one }).collect();
+            findings.into_iter().map(|one| Finding { message: self.mask(&one.message), ..one }).collect();
         Ended { outcome, facts, findings, used, attempts, duration }
     }
 
@@ -225,8 +225,8 @@ impl Driver {
         }
     }
 
-    fn mask(&self, text: String) -> String {
-        self.shared.setup.redactor.redact(&text).into_owned()
+    fn mask(&self, text: &str) -> String {
+        self.shared.setup.redactor.redact(text).into_owned()
     }
 
     /// The record of a node that did not run.
@@ -251,7 +251,7 @@ impl Driver {
         let (skipped, error) = match outcome {
             Outcome::Skipped(why) => (Some(why), None),
             Outcome::Broke(error) => {
-                (None, Some(ErrorRecord { message: self.mask(error.to_string()), hint: error.hint() }))
+                (None, Some(ErrorRecord { message: self.mask(&error.to_string()), hint: error.hint() }))
             }
             Outcome::Passed | Outcome::Rejected | Outcome::TimedOut | Outcome::Cancelled => (None, None),
         };
@@ -273,16 +273,16 @@ impl Driver {
             skipped,
             error,
             tail: used.tail,
-            notes: used.notes.into_iter().map(|note| self.mask(note)).collect(),
+            notes: used.notes.into_iter().map(|note| self.mask(&note)).collect(),
             exit_code: exit_code.number(),
         }
     }
 }
 
 /// The same value with every text in it masked.
-fn mask_all(value: serde_json::Value, mask: &impl Fn(String) -> String) -> serde_json::Value {
+fn mask_all(value: serde_json::Value, mask: &impl Fn(&str) -> String) -> serde_json::Value {
     match value {
-        serde_json::Value::String(text) => serde_json::Value::String(mask(text)),
+        serde_json::Value::String(text) => serde_json::Value::String(mask(&text)),
         serde_json::Value::Array(list) => list.into_iter().map(|one| mask_all(one, mask)).collect(),
         serde_json::Value::Object(map) => {
             map.into_iter().map(|(name, one)| (name, mask_all(one, mask))).collect()
@@ -297,7 +297,13 @@ fn failure(error: StageError) -> Outcome {
     match error {
         StageError::TimedOut => Outcome::TimedOut,
         StageError::Cancelled => Outcome::Cancelled,
-        other => Outcome::Broke(other),
+        other @ (StageError::ToolMissing { .. }
+        | StageError::ToolBroke { .. }
+        | StageError::Unreadable { .. }
+        | StageError::Transient { .. }
+        | StageError::Io { .. }
+        | StageError::Config(_)
+        | StageError::Bug(_)) => Outcome::Broke(other),
     }
 }
 

@@ -165,7 +165,7 @@ impl<N: Node> Run<N> {
             if cancel.is_raised() {
                 return self.stop().await;
             }
-            match self.schedule.next() {
+            match self.schedule.step() {
                 Next::Start(at) => self.start(at),
                 Next::Skip(at, why) => {
                     let record = self.driver(at).skipped(why);

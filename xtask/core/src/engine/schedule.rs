@@ -78,7 +78,7 @@ impl Schedule {
     }
 
     /// What to do now. After [`Next::Start`] the node counts as running.
-    pub fn next(&mut self) -> Next {
+    pub fn step(&mut self) -> Next {
         let failed = self.states.iter().any(|state| matches!(state, State::Ended { fails_run: true }));
         let mut waiting = false;
         for position in 0..self.priority.len() {
@@ -164,55 +164,55 @@ mod tests {
     #[test]
     fn the_longest_chain_starts_first_and_the_cores_are_filled() {
         let mut schedule = schedule(false, [LIGHT; 4]);
-        assert_eq!(schedule.next(), Next::Start(1));
-        assert_eq!(schedule.next(), Next::Start(0));
-        assert_eq!(schedule.next(), Next::Wait);
+        assert_eq!(schedule.step(), Next::Start(1));
+        assert_eq!(schedule.step(), Next::Start(0));
+        assert_eq!(schedule.step(), Next::Wait);
         schedule.ended(1, Ended::Passed);
-        assert_eq!(schedule.next(), Next::Start(2));
+        assert_eq!(schedule.step(), Next::Start(2));
         schedule.ended(0, Ended::Passed);
-        assert_eq!(schedule.next(), Next::Start(3));
+        assert_eq!(schedule.step(), Next::Start(3));
         schedule.ended(2, Ended::Passed);
         schedule.ended(3, Ended::Passed);
-        assert_eq!(schedule.next(), Next::Done);
+        assert_eq!(schedule.step(), Next::Done);
     }
 
     #[test]
     fn memory_is_a_limit_too_and_a_node_larger_than_the_machine_runs_alone() {
         let huge = Weight { cores: 1, memory_mib: 9999 };
         let mut schedule = schedule(false, [LIGHT, huge, LIGHT, LIGHT]);
-        assert_eq!(schedule.next(), Next::Start(1));
-        assert_eq!(schedule.next(), Next::Wait);
+        assert_eq!(schedule.step(), Next::Start(1));
+        assert_eq!(schedule.step(), Next::Wait);
         schedule.ended(1, Ended::Passed);
-        assert_eq!(schedule.next(), Next::Start(2));
+        assert_eq!(schedule.step(), Next::Start(2));
     }
 
     #[test]
     fn a_failure_stops_what_has_not_started_unless_the_run_keeps_going() {
         let mut fast = schedule(false, [LIGHT; 4]);
-        assert_eq!(fast.next(), Next::Start(1));
+        assert_eq!(fast.step(), Next::Start(1));
         fast.ended(1, Ended::Failed);
         let upstream = Why::Upstream { node: crate::engine::graph::tests::node(StageId::Build) };
-        assert_eq!(fast.next(), Next::Skip(2, upstream.clone()));
+        assert_eq!(fast.step(), Next::Skip(2, upstream.clone()));
         fast.ended(2, Ended::Skipped);
-        assert_eq!(fast.next(), Next::Skip(0, Why::FailFast));
+        assert_eq!(fast.step(), Next::Skip(0, Why::FailFast));
 
         let mut going = schedule(true, [LIGHT; 4]);
-        assert_eq!(going.next(), Next::Start(1));
+        assert_eq!(going.step(), Next::Start(1));
         going.ended(1, Ended::Failed);
-        assert_eq!(going.next(), Next::Skip(2, upstream));
+        assert_eq!(going.step(), Next::Skip(2, upstream));
         going.ended(2, Ended::Skipped);
-        assert_eq!(going.next(), Next::Start(0));
-        assert_eq!(going.next(), Next::Start(3), "what only prefers a node runs when that has failed");
+        assert_eq!(going.step(), Next::Start(0));
+        assert_eq!(going.step(), Next::Start(3), "what only prefers a node runs when that has failed");
     }
 
     #[test]
     fn a_node_that_was_left_out_does_not_fail_the_run_but_blocks_what_needs_it() {
         let mut schedule = schedule(false, [LIGHT; 4]);
-        assert_eq!(schedule.next(), Next::Start(1));
+        assert_eq!(schedule.step(), Next::Start(1));
         schedule.ended(1, Ended::Skipped);
-        assert!(matches!(schedule.next(), Next::Skip(2, Why::Upstream { .. })));
+        assert!(matches!(schedule.step(), Next::Skip(2, Why::Upstream { .. })));
         schedule.ended(2, Ended::Skipped);
-        assert_eq!(schedule.next(), Next::Start(0));
-        assert_eq!(schedule.next(), Next::Start(3));
+        assert_eq!(schedule.step(), Next::Start(0));
+        assert_eq!(schedule.step(), Next::Start(3));
     }
 }

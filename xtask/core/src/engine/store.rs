@@ -69,9 +69,12 @@ pub fn seal(path: &Path, kind: &str, version: u32, bytes: &[u8]) -> io::Result<(
 
 /// Reads what [`seal`] wrote, or says why it cannot be trusted.
 pub fn unseal(path: &Path, kind: &str, version: u32) -> Result<Vec<u8>, Unsealed> {
-    let bytes = fs::read(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Unsealed::Absent,
-        _ => Unsealed::Unreadable(error.to_string()),
+    let bytes = fs::read(path).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            Unsealed::Absent
+        } else {
+            Unsealed::Unreadable(error.to_string())
+        }
     })?;
     let end = bytes.iter().position(|byte| *byte == b'\n').ok_or(Unsealed::Corrupt)?;
     let first = std::str::from_utf8(&bytes[..end]).map_err(|_| Unsealed::Corrupt)?;
