@@ -62,6 +62,7 @@ impl Equipment {
                         path,
                         digest,
                         extra_path: None,
+                        notes: Vec::new(),
                     };
                     equipment.programs.insert(name, program);
                 }
@@ -165,6 +166,7 @@ fn program(tool: xtask_core::tools::provision::Tool) -> Program {
         path: tool.path,
         digest: tool.sha256.to_string(),
         extra_path: tool.extra_path,
+        notes: tool.notes,
     }
 }
 
@@ -172,7 +174,14 @@ fn program(tool: xtask_core::tools::provision::Tool) -> Program {
 fn folder(data: Data) -> Program {
     let since = data.fetched.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let fetched = since.as_millis().to_string();
-    Program { name: data.name, version: fetched.clone(), path: data.path, digest: fetched, extra_path: None }
+    Program {
+        name: data.name,
+        version: fetched.clone(),
+        path: data.path,
+        digest: fetched,
+        extra_path: None,
+        notes: data.notes,
+    }
 }
 
 impl Search {

@@ -1,6 +1,8 @@
 //! The main job on real input with real tools: this repository's own service, chart, infrastructure and workflows. Slow the first
 //! time, because it provisions every tool; `cargo xtask selftest` runs it.
 #![cfg(feature = "real-tools")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![expect(clippy::disallowed_methods, reason = "this test starts the binary itself")]
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

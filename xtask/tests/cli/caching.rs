@@ -81,7 +81,7 @@ fn a_declared_variable_belongs_to_the_key_and_an_undeclared_one_does_not_reach_t
     let run = |flavour: &str, other: &str| {
         let mut command = repo.command(&["lint"]);
         command.env("FLAVOUR", flavour).env("OTHER", other);
-        Ran::of(command.output().unwrap()).exits(0);
+        Ran::of(&command.output().unwrap()).exits(0);
     };
     run("sweet", "1");
     run("sour", "1");
@@ -174,7 +174,7 @@ fn why_names_the_file_the_variable_and_the_command_that_changed() {
     repo.run(&["why", "lint"]).exits(0).says("changed app/input.txt");
     repo.write("app/input.txt", "one\n");
     let mut command = repo.command(&["why", "lint"]);
-    Ran::of(command.env("FLAVOUR", "x").output().unwrap()).exits(0).says("variable FLAVOUR");
+    Ran::of(&command.env("FLAVOUR", "x").output().unwrap()).exits(0).says("variable FLAVOUR");
     repo.write("pipeline.yaml", &repo.read("pipeline.yaml").replace("cat app", "cat  app"));
     repo.run(&["why", "lint"]).exits(0).says("commands and configuration");
 }
@@ -217,7 +217,7 @@ fn two_runs_at_once_on_one_checkout_both_end_well() {
         })
         .collect();
     for child in children {
-        Ran::of(child.wait_with_output().unwrap()).exits(0);
+        Ran::of(&child.wait_with_output().unwrap()).exits(0);
     }
     repo.report();
     repo.run(&["lint"]).exits(0);

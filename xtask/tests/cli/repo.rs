@@ -88,7 +88,7 @@ impl Repo {
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
-        Ran::of(self.command(args).output().unwrap())
+        Ran::of(&self.command(args).output().unwrap())
     }
 
     pub(crate) fn report(&self) -> Value {
@@ -104,7 +104,7 @@ impl Repo {
 }
 
 impl Ran {
-    pub(crate) fn of(output: Output) -> Ran {
+    pub(crate) fn of(output: &Output) -> Ran {
         Ran {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -98,7 +98,7 @@ fn secrets_are_masked_on_the_screen_in_the_log_and_in_the_report() {
     );
     for mode in ["plain", "jsonl", "github"] {
         let mut command = repo.command(&["lint", "--output", mode]);
-        let ran = Ran::of(command.env("TOKEN", secret).output().unwrap()).exits(10);
+        let ran = Ran::of(&command.env("TOKEN", secret).output().unwrap()).exits(10);
         let log = repo.stage("lint")["log"].as_str().unwrap().to_owned();
         for text in [&ran.stdout, &ran.stderr, &repo.read("target/xtask/report.json"), &repo.read(&log)] {
             assert!(!text.contains(secret), "{mode}: {text}");
@@ -158,7 +158,7 @@ fn the_binary_serves_a_repository_from_any_folder_below_its_root() {
     let repo = Repo::new(TWO);
     std::fs::create_dir_all(repo.path("app/deep")).unwrap();
     let mut command = repo.command(&["lint", "--service", "two"]);
-    Ran::of(command.current_dir(repo.path("app/deep")).output().unwrap()).exits(0);
+    Ran::of(&command.current_dir(repo.path("app/deep")).output().unwrap()).exits(0);
     assert!(repo.path("target/xtask/report.json").exists());
 }
 

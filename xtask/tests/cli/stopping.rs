@@ -113,7 +113,7 @@ fn a_check_that_leaves_something_behind_does_not_hold_the_run_up() {
     let repo = Repo::linting("[[sh, -c, \"setsid sleep 600 & echo done\"]]");
     let began = Instant::now();
     let mut command = repo.command(&["lint"]);
-    let ran = Ran::of(command.env("FLAVOUR", marker.path()).output().unwrap());
+    let ran = Ran::of(&command.env("FLAVOUR", marker.path()).output().unwrap());
     ran.exits(0);
     assert!(began.elapsed() < Duration::from_secs(20));
     assert!(alive(marker.path().to_str().unwrap()).is_empty());

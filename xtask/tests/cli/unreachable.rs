@@ -35,6 +35,6 @@ fn in_ci_and_when_asked_to_be_strict_it_is_21_and_every_source_is_named() {
     let repo = repo();
     repo.run(&["pr-checks", "--strict"]).exits(21).says("127.0.0.1:9");
     let mut command = repo.command(&["pr-checks"]);
-    Ran::of(command.env("CI", "true").output().unwrap()).exits(21).says("127.0.0.1:9");
+    Ran::of(&command.env("CI", "true").output().unwrap()).exits(21).says("127.0.0.1:9");
     repo.run(&["pr-checks", "--strict", "--without", "secrets"]).exits(0);
 }

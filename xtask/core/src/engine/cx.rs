@@ -29,6 +29,8 @@ pub struct Program {
     pub digest: String,
     /// A folder in front of its PATH, in which it looks for its companions.
     pub extra_path: Option<PathBuf>,
+    /// What a person should know about how it was had.
+    pub notes: Vec<String>,
 }
 
 /// What one child of a stage gets.
@@ -231,14 +233,14 @@ impl Cx {
     /// deadline and a stop are errors.
     pub async fn exec(&self, call: Call<'_>) -> Result<Ran, StageError> {
         let Call { program, args, directory, env: extra, stdin, stop } = call;
-        self.used().tools.insert(
-            program.name.clone(),
-            ToolRecord {
-                name: program.name.clone(),
-                version: program.version.clone(),
-                sha256: program.digest.clone(),
-            },
-        );
+        let record = ToolRecord {
+            name: program.name.clone(),
+            version: program.version.clone(),
+            sha256: program.digest.clone(),
+        };
+        if self.used().tools.insert(program.name.clone(), record).is_none() {
+            self.used().notes.extend(program.notes.iter().cloned());
+        }
         let mut env = self.env.clone();
         if let Some(folder) = &program.extra_path {
             prepend_path(&mut env, folder);
