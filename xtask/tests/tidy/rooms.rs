@@ -124,14 +124,13 @@ const KNOWS_NO_STAGE: [&str; 6] = [
 ];
 
 /// Folders and files that must not know which tools there are.
-const KNOWS_NO_TOOL: [&str; 7] = [
+const KNOWS_NO_TOOL: [&str; 6] = [
     "xtask/core/src/engine/",
     "xtask/core/src/outcome.rs",
     "xtask/core/src/policy/",
     "xtask/core/src/process/",
     "xtask/core/src/report.rs",
     "xtask/core/src/reporters/",
-    "xtask/core/src/tools/provision/",
 ];
 
 /// Doors that are not in the tables.

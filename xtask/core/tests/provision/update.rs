@@ -1,4 +1,4 @@
-//! `tools update`.
+//! `tools update` moves a pin and nothing else in the file.
 
 use crate::server::{Reply, Server};
 use crate::support::{Bench, never, program, sha256};
