@@ -139,20 +139,21 @@ pub(super) fn from_text(stderr: &str) -> Vec<Diagnostic> {
     blocks.iter().map(|block| block_of_text(block)).collect()
 }
 
-/// One complaint: its headline, then indented lines with the place and the source, then the detail.
+/// One complaint: its headline; a paragraph with the place and lines of source, if it has a place; the detail.
 fn block_of_text(block: &[&str]) -> Diagnostic {
-    let indented = |line: &&&str| line.starts_with("  ");
-    let range = block.iter().find(indented).and_then(|line| {
-        let (filename, rest) = line.trim().strip_prefix("on ")?.split_once(" line ")?;
+    let paragraphs: Vec<&[&str]> =
+        block.split(|line| line.trim().is_empty()).filter(|lines| !lines.is_empty()).collect();
+    let range = paragraphs.get(1).and_then(|lines| {
+        let (filename, rest) = lines.first()?.strip_prefix("  on ")?.split_once(" line ")?;
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let line = rest[..digits].parse().ok()?;
         Some(Range { filename: filename.to_owned(), start: Start { line } })
     });
-    let detail: Vec<&str> = block[1..].iter().filter(|line| !indented(line)).copied().collect();
+    let detail = paragraphs.get(1 + usize::from(range.is_some()));
     Diagnostic {
         severity: Level::Error,
-        summary: block[0].trim_start_matches("Error: ").to_owned(),
-        detail: detail.join("\n").trim().to_owned(),
+        summary: paragraphs[0].join(" ").trim_start_matches("Error: ").to_owned(),
+        detail: detail.map(|lines| lines.join(" ")).unwrap_or_default(),
         range,
     }
 }
@@ -214,13 +215,16 @@ mod tests {
 
     #[test]
     fn the_text_of_fmt_and_the_json_of_validate_say_the_same_of_the_same_fault() {
-        let text = String::from_utf8(recorded("terraform/1.11.4/fmt-unparsable.stderr.txt")).unwrap();
-        let (mut text, mut json) =
-            (seen(&from_text(&text)), seen(&recorded_validation(1, "validate-unparsable").unwrap()));
-        text.sort();
-        json.sort();
-        assert_eq!(text.len(), 3);
-        assert_eq!(text, json);
+        for (case, count) in [("unparsable", 3), ("far", 3)] {
+            let text =
+                String::from_utf8(recorded(&format!("terraform/1.11.4/fmt-{case}.stderr.txt"))).unwrap();
+            let mut text = seen(&from_text(&text));
+            let mut json = seen(&recorded_validation(1, &format!("validate-{case}")).unwrap());
+            text.sort();
+            json.sort();
+            assert_eq!(text.len(), count, "{case}");
+            assert_eq!(text, json, "{case}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::error::{StageError, Transient};
 use crate::facts::{Changes, Observation};
 use crate::outcome::Severity;
 use crate::process::{StopPolicy, StopSignal};
+use crate::tools::common;
 use diagnostics::{Diagnostic, INVALID};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -124,7 +125,7 @@ pub async fn initialize(
     plugins: &Plugins,
 ) -> Result<Initialized, StageError> {
     let module = Module { root: root.clone(), home: workspace.home.clone(), config: plugins.config.clone() };
-    let mut args = vec!["init", "-input=false", "-json"];
+    let mut args = vec!["init", "-input=false", "-no-color", "-json"];
     let lock = module.root.folder.join(workspace::LOCK_FILE);
     if plugins.stand_in {
         let (name, text) = OVERRIDE;
@@ -268,7 +269,7 @@ fn remove(path: &Path) -> Result<(), StageError> {
 }
 
 fn unreadable(why: impl Into<String>) -> StageError {
-    StageError::Unreadable { tool: TOOL.to_owned(), why: why.into() }
+    common::unreadable(TOOL, why)
 }
 
 fn again(cx: &Cx, kind: Transient) -> StageError {
@@ -277,9 +278,7 @@ fn again(cx: &Cx, kind: Transient) -> StageError {
 
 /// An error for a command that ended in a way that says nothing about the configuration.
 fn broke(cx: &Cx, command: &str, ran: &Ran) -> StageError {
-    let said = String::from_utf8_lossy(&ran.stderr);
-    let reason = said.lines().find(|line| line.starts_with("Error: ")).or(said.lines().last());
-    cx.broke(TOOL, format!("{command} exited with {}: {}", ran.code, reason.unwrap_or("it said nothing")))
+    cx.broke(TOOL, format!("{command} exited with {}: {}", ran.code, common::reason(&ran.stderr)))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::diagnostics::transient;
 use super::{TOOL, unreadable};
 use crate::engine::{Call, Cx};
 use crate::error::StageError;
-use crate::tools::read_json;
+use crate::tools::{common, read_json};
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -100,14 +100,13 @@ async fn build(cx: &Cx, folder: &str, program: &Path, platform: &str) -> Result<
         .env("GOARCH", arch)
         .env("CGO_ENABLED", "0");
     let ran = cx.exec(call).await?;
-    let said = String::from_utf8_lossy(&ran.stderr);
-    match (ran.code, transient(&said)) {
+    match (ran.code, transient(&String::from_utf8_lossy(&ran.stderr))) {
         (0, _) => Ok(()),
         (_, Some(kind)) => {
             Err(StageError::Transient { tool: GO.to_owned(), kind, log: Some(cx.log().to_owned()) })
         }
         (code, None) => {
-            let reason = said.lines().last().unwrap_or("it said nothing");
+            let reason = common::reason(&ran.stderr);
             Err(cx.broke(GO, format!("build of {folder} exited with {code}: {reason}")))
         }
     }

@@ -1,5 +1,7 @@
 //! The lines of JSON that `init`, `plan` and `test` write with `-json`. They say what happened as it happens, so that the end of an
 //! ended stream is a line of its own kind: without it, the stream was cut.
+//!
+//! `init` mixes text into them where it speaks of the backend, so that what does not look like JSON is passed over.
 
 use super::diagnostics::{Diagnostic, known_version};
 use super::{TOOL, unreadable};
@@ -100,7 +102,7 @@ pub(super) fn read(stdout: &[u8]) -> Result<Said, StageError> {
     if !stdout.ends_with(b"\n") {
         return Err(unreadable("its lines of JSON end in the middle of one"));
     }
-    let mut lines = stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let mut lines = stdout.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"{"));
     let Line::Version { ui } = read_json(TOOL, lines.next().unwrap_or_default())? else {
         return Err(unreadable("its lines of JSON do not begin with their version"));
     };
@@ -136,6 +138,7 @@ mod tests {
         assert!(said("init-json-good").initialized);
         let empty = said("init-json-empty");
         assert!(!empty.initialized && empty.complaints.is_empty());
+        assert!(said("init-json-backend").initialized, "there is text between the lines");
     }
 
     #[test]
@@ -174,6 +177,6 @@ mod tests {
         refused(whole.trim_end());
         refused(&whole.replacen("\"ui\":\"1.2\"", "\"ui\":\"2.0\"", 1));
         refused(whole.split_once('\n').unwrap().1);
-        refused(&format!("{whole}no JSON\n"));
+        refused(&format!("{whole}{{no JSON\n"));
     }
 }
