@@ -32,6 +32,8 @@ pub(crate) struct Session<'a> {
     pub(crate) command: String,
     /// What masks the values of the variables that `secrets` names.
     pub(crate) redactor: Redactor,
+    /// Secrets whose values are too short or too common to be masked.
+    pub(crate) unmasked: Vec<String>,
     /// Where every child comes from.
     pub(crate) supervisor: Supervisor,
 }
@@ -46,7 +48,7 @@ impl<'a> Session<'a> {
         let pipeline = config::load(start, today).map_err(|error| Failure::usage(error.to_string()))?;
         let (mode, color) = appearance(cli.output, ambient);
         let args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-        let redactor = redactor(&pipeline, ambient)?;
+        let (redactor, unmasked) = redactor(&pipeline, ambient)?;
         Ok(Session {
             pipeline: Arc::new(pipeline),
             ambient,
@@ -57,6 +59,7 @@ impl<'a> Session<'a> {
             command: redactor.redact(&args.collect::<Vec<_>>().join(" ")).into_owned(),
             supervisor: Supervisor::new(redactor.clone()),
             redactor,
+            unmasked,
         })
     }
 
@@ -102,13 +105,20 @@ impl<'a> Session<'a> {
     }
 }
 
-fn redactor(pipeline: &Pipeline, ambient: &Ambient) -> Result<Redactor, Failure> {
+/// The redactor, and the names of secrets whose values it leaves alone.
+fn redactor(pipeline: &Pipeline, ambient: &Ambient) -> Result<(Redactor, Vec<String>), Failure> {
+    let mut names = Vec::new();
     let mut values = Vec::new();
     for name in &pipeline.secrets {
         let value = ambient.value(name).map_err(|error| Failure::usage(error.to_string()))?;
-        values.extend(value.filter(|value| !value.is_empty()).map(str::to_owned));
+        if let Some(value) = value {
+            names.push(name.as_str().to_owned());
+            values.push(value.to_owned());
+        }
     }
-    Ok(Redactor::new(values))
+    let redactor = Redactor::new(values);
+    let unmasked = redactor.unmaskable().iter().filter_map(|at| names.get(*at).cloned()).collect();
+    Ok((redactor, unmasked))
 }
 
 fn provisioner(root: &Path, ambient: &Ambient, supervisor: Supervisor) -> Result<Provisioner, Failure> {

@@ -28,7 +28,9 @@ pub(super) async fn doctor(session: &Session<'_>) -> Result<ExitCode, Failure> {
         let needs = node.needs();
         let tools = needs.tools.iter().map(|name| (*name).to_owned());
         let env = needs.env.iter().map(|name| format!("${}", name.as_str()));
-        rows.insert(node.id().to_string(), tools.chain(needs.programs).chain(env).collect());
+        let mut all: Vec<String> = tools.chain(needs.programs).chain(env).collect();
+        all.dedup();
+        rows.insert(node.id().to_string(), all);
     }
     let width = rows.keys().map(String::len).max().unwrap_or(0);
     for (node, needs) in &rows {

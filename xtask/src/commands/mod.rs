@@ -51,6 +51,11 @@ fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
+/// Writes a warning beside whatever a command shows.
+fn warn(text: &str) {
+    let _ = writeln!(std::io::stderr(), "warning: {text}");
+}
+
 /// Does what the command line says.
 pub(crate) async fn dispatch(cli: Cli, ambient: &Ambient) -> Result<ExitCode, Failure> {
     let open = || Session::open(&cli, ambient);

@@ -1,7 +1,7 @@
 //! `pr-checks` and every single stage: choose nodes, look for what they need, run them, show and keep what was seen.
 
 use crate::cli::RunArgs;
-use crate::commands::{Failure, plan};
+use crate::commands::{Failure, plan, warn};
 use crate::equip::Equipment;
 use crate::select::{self, Wanted};
 use crate::session::Session;
@@ -43,6 +43,9 @@ pub(super) async fn run(
     let prepared = prepare(session, stage, args, events.clone(), cancel.clone())?;
     if args.dry_run {
         return plan::dry_run(session, prepared);
+    }
+    for name in &session.unmasked {
+        warn(&format!("${name} is too short, or too common a word, to be masked in what is shown and kept"));
     }
     let own = session.own_folder()?;
     let reporters = tokio::spawn(report(inbox, new_reporters(session, &own)));

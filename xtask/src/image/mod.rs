@@ -23,6 +23,15 @@ pub enum Builder {
     Embedded,
 }
 
+impl Builder {
+    const fn describe(self) -> &'static str {
+        match self {
+            Builder::Docker => "from its Dockerfile by the Docker engine",
+            Builder::Embedded => "from the final stage of its Dockerfile, without an engine",
+        }
+    }
+}
+
 /// An image that was built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Built {
@@ -62,6 +71,7 @@ pub async fn build(cx: &Cx, service: &Service, image: &Image, target: &str) -> R
         }
     };
     let layout::Written { digest, size } = written;
+    cx.note(format!("{digest}, {} KiB, {}", size.div_ceil(1024), builder.describe()));
     Ok(Built { digest, builder, platform, size, layout: target.to_owned() })
 }
 

@@ -2,7 +2,7 @@
 //! rejection with what it said; tests that write JUnit are counted.
 
 use serde::{Deserialize, Serialize};
-use xtask_core::config::{Argv, Limits, Service};
+use xtask_core::config::{Argv, Language, Limits, Service};
 use xtask_core::engine::Cx;
 use xtask_core::error::StageError;
 use xtask_core::facts::Observation;
@@ -50,9 +50,17 @@ fn needs(service: &Service, commands: &[Argv]) -> Needs {
         env: service.env.clone(),
         inputs: service.inputs.clone(),
         settings: commands.iter().map(|argv| format!("{argv:?}")).collect(),
-        // Compilers and test runners use every core they find.
-        weight: Weight { cores: 2, memory_mib: 2048 },
+        weight: weight(service.language),
         ..Needs::default()
+    }
+}
+
+/// Compilers use every core that they find; the checks of other languages mostly run on one.
+fn weight(language: Language) -> Weight {
+    match language {
+        Language::Rust | Language::Go => Weight { cores: 2, memory_mib: 2048 },
+        Language::Node | Language::Python | Language::Php => Weight { cores: 1, memory_mib: 512 },
+        Language::Other => Weight::default(),
     }
 }
 

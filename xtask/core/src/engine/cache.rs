@@ -31,6 +31,8 @@ pub struct Entry {
     pub duration_ms: u64,
     /// The last lines that its children printed.
     pub tail: Vec<String>,
+    /// What the stage itself noted.
+    pub notes: Vec<String>,
     /// The tools that it used.
     pub tools: Vec<ToolRecord>,
     /// Where its log was; it may have been pruned since.
@@ -245,6 +247,7 @@ mod tests {
                 facts: serde_json::json!({"seen": 1}),
                 duration_ms: 5,
                 tail: vec!["line".into()],
+                notes: Vec::new(),
                 tools: Vec::new(),
                 log: None,
                 outputs,

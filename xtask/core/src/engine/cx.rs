@@ -109,6 +109,9 @@ pub struct Ran {
 pub(super) struct Used {
     pub(super) tools: BTreeMap<String, ToolRecord>,
     pub(super) tail: Vec<String>,
+    /// What the stage noted; it belongs to its result.
+    pub(super) said: Vec<String>,
+    /// What the engine noted; it belongs to this run.
     pub(super) notes: Vec<String>,
 }
 
@@ -200,7 +203,7 @@ impl Cx {
 
     /// Leaves a note in the stage's record.
     pub fn note(&self, note: impl Into<String>) {
-        self.used().notes.push(note.into());
+        self.used().said.push(note.into());
     }
 
     /// Takes a line that something said that is not a child of this process, such as an engine behind an API: masks it, logs it,

@@ -98,6 +98,7 @@ impl Driver {
             facts: ended.facts.clone(),
             duration_ms: millis(ended.duration),
             tail: ended.used.tail.clone(),
+            notes: ended.used.said.iter().map(|note| self.mask(note)).collect(),
             tools: ended.used.tools.values().cloned().collect(),
             log: Some(self.shared.log_name(&self.node)),
             outputs,
@@ -121,6 +122,7 @@ impl Driver {
             used: Used {
                 tools: entry.tools.into_iter().map(|tool| (tool.name.clone(), tool)).collect(),
                 tail: entry.tail,
+                said: entry.notes,
                 notes: Vec::new(),
             },
             attempts: 0,
@@ -273,7 +275,7 @@ impl Driver {
             skipped,
             error,
             tail: used.tail,
-            notes: used.notes.into_iter().map(|note| self.mask(&note)).collect(),
+            notes: used.notes.iter().chain(&used.said).map(|note| self.mask(note)).collect(),
             exit_code: exit_code.number(),
         }
     }
