@@ -264,11 +264,13 @@ fn from_git(root: &Path) -> Result<FileSet, FilesError> {
     let ids = hash_contents(root, &prefix, &dirty)?;
     let mut overlay = dirty.into_iter().zip(ids).peekable();
     let mut set = FileSet { buffer: Vec::with_capacity(listed.len()), entries: Vec::new() };
-    for line in listed.split(|byte| *byte == 0) {
+    let mut rest = listed.as_slice();
+    // A search byte by byte would be the longest part of a run with nothing to do, in a build without optimization.
+    while let Some(end) = memchr::memchr(0, rest) {
+        let line = &rest[..end];
+        rest = &rest[end + 1..];
         // mode SP id SP stage TAB path
-        let Some(tab) = line.iter().position(|byte| *byte == b'\t') else {
-            continue;
-        };
+        let Some(tab) = memchr::memchr(b'\t', line) else { continue };
         let path = &line[tab + 1..];
         while let Some(((untracked, _), id)) = overlay.next_if(|((dirty, _), _)| dirty.as_slice() < path) {
             set.add(id.as_deref(), &untracked);

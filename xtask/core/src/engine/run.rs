@@ -66,7 +66,7 @@ impl<N: Node> Planned<N> {
             .collect();
         let graph = Graph::new(&edges)?;
         let shared = Arc::new(Shared::new(setup));
-        let expected = graph.nodes().iter().map(|node| shared.expected(node)).collect();
+        let expected = shared.expected(graph.nodes());
         Ok(Planned { shared, graph, nodes, needs, expected })
     }
 

@@ -224,8 +224,9 @@ impl Shared {
         self.history.add(node, past);
     }
 
-    pub(super) fn expected(&self, node: &NodeId) -> Option<u64> {
-        self.history.expected(node)
+    pub(super) fn expected(&self, nodes: &[NodeId]) -> Vec<Option<u64>> {
+        let known = self.history.expected();
+        nodes.iter().map(|node| known.get(&node.to_string()).copied()).collect()
     }
 
     pub(super) fn queue(&self, pending: Pending) {
