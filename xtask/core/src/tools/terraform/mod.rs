@@ -45,6 +45,7 @@ pub struct Module {
     root: Root,
     home: PathBuf,
     config: PathBuf,
+    stand_in: Option<String>,
 }
 
 /// What came of preparing a root module.
@@ -124,10 +125,15 @@ pub async fn initialize(
     root: &Root,
     plugins: &Plugins,
 ) -> Result<Initialized, StageError> {
-    let module = Module { root: root.clone(), home: workspace.home.clone(), config: plugins.config.clone() };
+    let module = Module {
+        root: root.clone(),
+        home: workspace.home.clone(),
+        config: plugins.config.clone(),
+        stand_in: plugins.stand_in.clone(),
+    };
     let mut args = vec!["init", "-input=false", "-no-color", "-json"];
     let lock = module.root.folder.join(workspace::LOCK_FILE);
-    if plugins.stand_in {
+    if plugins.stand_in.is_some() {
         let (name, text) = OVERRIDE;
         write(&module.root.folder.join(name), text.as_bytes())?;
         // It has the checksums of the provider that the stand-in stands in for.
@@ -148,7 +154,7 @@ pub async fn initialize(
     }
     if let Some((kind, error)) = said.errors().find_map(|one| Some((one.transient()?, one))) {
         // Without a stand-in there is the registry or nothing: a machine without a network leaves a gap, which is told, and no error.
-        if kind == Transient::Dns && !plugins.stand_in {
+        if kind == Transient::Dns && plugins.stand_in.is_none() {
             return Ok(Initialized::Unreachable(error.sentence()));
         }
         return Err(again(cx, kind));
@@ -162,7 +168,15 @@ pub async fn validate(cx: &Cx, module: &Module) -> Result<Vec<Observation>, Stag
     if ran.stdout.is_empty() {
         return Err(broke(cx, "validate", &ran));
     }
-    Ok(module.observed(cx, diagnostics::validation(ran.code, &ran.stdout)?.iter()))
+    let complaints = diagnostics::validation(ran.code, &ran.stdout)?;
+    if let Some(folder) = &module.stand_in
+        && complaints.iter().any(Diagnostic::knows_no_such_type)
+    {
+        cx.note(format!(
+            "{folder} only knows the types that it was made for; its README says how to add one"
+        ));
+    }
+    Ok(module.observed(cx, complaints.iter()))
 }
 
 /// Runs the tests of a root module; no tests are none to run. The module must have been prepared with a stand-in provider.
