@@ -23,7 +23,7 @@ const STAND_IN: &str = "stand-in.json";
 pub struct Plugins {
     /// The CLI configuration file.
     pub(super) config: PathBuf,
-    /// The folder of the stand-in, if there is one: then whatever is planned or applied happens to nobody.
+    /// The folder of the stand-in, if there is one.
     pub(super) stand_in: Option<String>,
 }
 
