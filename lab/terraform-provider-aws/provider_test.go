@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"os"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov5"
@@ -204,5 +206,20 @@ func TestABrokenSchemaFileIsAnError(t *testing.T) {
 		if _, err := newProvider(schema.Provider{Resources: map[string]schema.Schema{"aws_vpc": {Block: block}}}); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+}
+
+// What builds the stand-in into a mirror reads from this file where it belongs there.
+func TestTheStandInSaysForWhomItStandsIn(t *testing.T) {
+	text, err := os.ReadFile("stand-in.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said struct{ Address, Version string }
+	if err := json.Unmarshal(text, &said); err != nil {
+		t.Fatal(err)
+	}
+	if said.Address != schema.Address || said.Version == "" {
+		t.Errorf("stand-in.json says %+v, the schemas are of %s", said, schema.Address)
 	}
 }

@@ -70,7 +70,10 @@ impl Stage for Terraform {
         };
         for root in &workspace.roots {
             match terraform::initialize(cx, &workspace, root, &plugins).await? {
-                Initialized::Ready(module) => self.look(cx, &module, &mut facts).await?,
+                Initialized::Ready(module) => {
+                    let tests = self.look(cx, &module, &mut facts).await?;
+                    facts.modules.push((root.path.clone(), tests));
+                }
                 Initialized::Refused(observations) => facts.observations.extend(observations),
                 Initialized::Unreachable(why) => {
                     cx.note(format!("{} was not validated: {why}", root.path));
@@ -97,39 +100,38 @@ impl Stage for Terraform {
 }
 
 impl Terraform {
-    /// Looks at one root module. Tests and plans happen to nobody only with a stand-in provider; and there are variables for the plan
-    /// of the configured module alone.
-    async fn look(&self, cx: &Cx, module: &Module, facts: &mut TerraformFacts) -> Result<(), StageError> {
-        let Terraform(config::Terraform { path, stand_in, var_files }) = self;
+    /// Looks at one root module, and gives what its tests came to if they were run. Only the configured one is planned: there are no
+    /// variables for the others.
+    async fn look(
+        &self,
+        cx: &Cx,
+        module: &Module,
+        facts: &mut TerraformFacts,
+    ) -> Result<Option<Tests>, StageError> {
         let root = module.path();
         let complaints = terraform::validate(cx, module).await?;
         let valid = complaints.iter().all(|one| one.severity < Severity::High);
         facts.observations.extend(complaints);
-        let mut tests = None;
-        if stand_in.is_none() {
-            cx.note(format!(
-                "{root} was neither tested nor planned: pipeline.yaml names no stand-in provider"
-            ));
-        } else if valid {
-            let (results, failures) = terraform::test(cx, module).await?;
-            facts.observations.extend(failures);
-            tests = Some(results);
+        let Some(rehearsal) = module.rehearsal() else {
+            cx.note(format!("{root} was neither tested nor planned: pipeline.yaml has no stand-in provider"));
+            return Ok(None);
+        };
+        if !valid {
+            return Ok(None);
         }
-        facts.modules.push((root.to_owned(), tests));
-        if tests.is_none() {
-            return Ok(());
-        }
-        if root != path {
+        let (tests, failures) = terraform::test(cx, rehearsal).await?;
+        facts.observations.extend(failures);
+        if root != self.0.path {
             cx.note(format!("{root} was not planned: pipeline.yaml names no variables for it"));
-            return Ok(());
+            return Ok(Some(tests));
         }
-        match terraform::plan(cx, module, var_files, PLAN_JSON).await? {
+        match terraform::plan(cx, rehearsal, &self.0.var_files, PLAN_JSON).await? {
             Planned::Plan(plan) => {
                 facts.plan = Some(plan);
                 facts.planned_with = Some("stand-in provider".to_owned());
             }
             Planned::Refused(observations) => facts.observations.extend(observations),
         }
-        Ok(())
+        Ok(Some(tests))
     }
 }

@@ -44,6 +44,11 @@ impl Diagnostic {
         self.severity == Level::Error
     }
 
+    /// Whether it is about a type that the provider does not have.
+    pub(super) fn knows_no_such_type(&self) -> bool {
+        self.is_error() && matches!(self.summary.as_str(), "Invalid resource type" | "Invalid data source")
+    }
+
     /// As an observation. `place` says where in the repository a file is that Terraform names, if it is there: what is only in the
     /// copy, such as a downloaded module, has no place.
     pub(super) fn observed(&self, rule: &str, place: impl Fn(&str) -> Option<String>) -> Observation {

@@ -1,5 +1,5 @@
-//! terraform: format, validity, tests and plans of a configuration. Nothing is applied, and no account is asked: plans and tests are
-//! made with a stand-in provider only, because a test applies what it tests.
+//! terraform: format, validity, tests and plans of a configuration. No account is asked: plans and tests are made with a stand-in
+//! provider only.
 //!
 //! Errors are High and warnings Medium, as Terraform has no other severities; a file that is not formatted is Medium.
 
@@ -45,7 +45,13 @@ pub struct Module {
     root: Root,
     home: PathBuf,
     config: PathBuf,
+    stand_in: Option<String>,
 }
+
+/// A root module with a stand-in for the provider that would reach an account. Only such a one is tested and planned: a test applies
+/// what it tests.
+#[derive(Debug, Clone, Copy)]
+pub struct Rehearsal<'a>(&'a Module);
 
 /// What came of preparing a root module.
 #[derive(Debug)]
@@ -124,10 +130,15 @@ pub async fn initialize(
     root: &Root,
     plugins: &Plugins,
 ) -> Result<Initialized, StageError> {
-    let module = Module { root: root.clone(), home: workspace.home.clone(), config: plugins.config.clone() };
+    let module = Module {
+        root: root.clone(),
+        home: workspace.home.clone(),
+        config: plugins.config.clone(),
+        stand_in: plugins.stand_in.clone(),
+    };
     let mut args = vec!["init", "-input=false", "-no-color", "-json"];
     let lock = module.root.folder.join(workspace::LOCK_FILE);
-    if plugins.stand_in {
+    if plugins.stand_in.is_some() {
         let (name, text) = OVERRIDE;
         write(&module.root.folder.join(name), text.as_bytes())?;
         // It has the checksums of the provider that the stand-in stands in for.
@@ -148,7 +159,7 @@ pub async fn initialize(
     }
     if let Some((kind, error)) = said.errors().find_map(|one| Some((one.transient()?, one))) {
         // Without a stand-in there is the registry or nothing: a machine without a network leaves a gap, which is told, and no error.
-        if kind == Transient::Dns && !plugins.stand_in {
+        if kind == Transient::Dns && plugins.stand_in.is_none() {
             return Ok(Initialized::Unreachable(error.sentence()));
         }
         return Err(again(cx, kind));
@@ -162,11 +173,22 @@ pub async fn validate(cx: &Cx, module: &Module) -> Result<Vec<Observation>, Stag
     if ran.stdout.is_empty() {
         return Err(broke(cx, "validate", &ran));
     }
-    Ok(module.observed(cx, diagnostics::validation(ran.code, &ran.stdout)?.iter()))
+    let complaints = diagnostics::validation(ran.code, &ran.stdout)?;
+    if let Some(folder) = &module.stand_in
+        && complaints.iter().any(Diagnostic::knows_no_such_type)
+    {
+        cx.note(format!(
+            "{folder} only knows the types that it was made for; its README says how to add one"
+        ));
+    }
+    Ok(module.observed(cx, complaints.iter()))
 }
 
-/// Runs the tests of a root module; no tests are none to run. The module must have been prepared with a stand-in provider.
-pub async fn test(cx: &Cx, module: &Module) -> Result<(Tests, Vec<Observation>), StageError> {
+/// Runs the tests of a root module; without tests, nothing runs.
+pub async fn test(
+    cx: &Cx,
+    Rehearsal(module): Rehearsal<'_>,
+) -> Result<(Tests, Vec<Observation>), StageError> {
     let folder = module.root.folder.join("tests");
     let in_folder = folder.is_dir() && workspace::holds(&folder, workspace::is_test)?;
     if !in_folder && !workspace::holds(&module.root.folder, workspace::is_test)? {
@@ -180,8 +202,13 @@ pub async fn test(cx: &Cx, module: &Module) -> Result<(Tests, Vec<Observation>),
 }
 
 /// Plans a root module from an empty state, and leaves the plan's JSON at `json`, relative to the repository's root. `var_files` are
-/// relative to the module. The module must have been prepared with a stand-in provider.
-pub async fn plan(cx: &Cx, module: &Module, var_files: &[String], json: &str) -> Result<Planned, StageError> {
+/// relative to the module.
+pub async fn plan(
+    cx: &Cx,
+    Rehearsal(module): Rehearsal<'_>,
+    var_files: &[String],
+    json: &str,
+) -> Result<Planned, StageError> {
     const PLAN: &str = "plan.tfplan";
     let mut args =
         vec!["plan".to_owned(), "-input=false".to_owned(), "-json".to_owned(), format!("-out={PLAN}")];
@@ -210,6 +237,11 @@ impl Module {
     /// The folder in the repository, relative to its root.
     pub fn path(&self) -> &str {
         &self.root.path
+    }
+
+    /// The module as one that may be tested and planned, if it has a stand-in provider.
+    pub fn rehearsal(&self) -> Option<Rehearsal<'_>> {
+        self.stand_in.is_some().then_some(Rehearsal(self))
     }
 
     /// A call of Terraform that nothing of the user's decides. It is asked to stop as by Ctrl-C, which makes it give its locks back.

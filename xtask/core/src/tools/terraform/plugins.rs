@@ -23,8 +23,8 @@ const STAND_IN: &str = "stand-in.json";
 pub struct Plugins {
     /// The CLI configuration file.
     pub(super) config: PathBuf,
-    /// Whether a stand-in is among them: then whatever is planned or applied happens to nobody.
-    pub(super) stand_in: bool,
+    /// The folder of the stand-in, if there is one.
+    pub(super) stand_in: Option<String>,
 }
 
 /// The provider that a stand-in stands in for.
@@ -49,23 +49,29 @@ impl Plugins {
         let kept = cx.root().join(KEPT).join("plugins");
         fs::create_dir_all(&kept).map_err(StageError::io("cannot make folder", &kept))?;
         let text = format!("disable_checkpoint = true\nplugin_cache_dir = {}\n", quoted(&kept)?);
-        Ok(Plugins { config: written(cx, &text)?, stand_in: false })
+        Ok(Plugins { config: written(cx, &text)?, stand_in: None })
     }
 
     /// The provider that the Go module in `folder` stands in for from there, all others from their registries. Go's own cache makes
     /// a build without changes a matter of a second.
     pub async fn with_stand_in(cx: &Cx, folder: &str) -> Result<Plugins, StageError> {
-        let path = cx.root().join(folder).join(STAND_IN);
-        let text = fs::read(&path).map_err(StageError::io("cannot read", &path))?;
-        let StandIn { address, version } = serde_json::from_slice(&text)
-            .map_err(|error| StageError::Config(format!("{folder}/{STAND_IN}: {error}")))?;
+        let StandIn { address, version } = stand_in(cx.root(), folder)?;
         let platform = platform(cx).await?;
         // Each version has a mirror of its own, so that an older build is never what Terraform prefers.
         let mirror = cx.root().join(KEPT).join("mirror").join(&version);
         let program = mirror.join(program_in_mirror(&address, &version, &platform)?);
         build(cx, folder, &program, &platform).await?;
-        Ok(Plugins { config: written(cx, &mirrored(&mirror, &address)?)?, stand_in: true })
+        Ok(Plugins { config: written(cx, &mirrored(&mirror, &address)?)?, stand_in: Some(folder.to_owned()) })
     }
+}
+
+fn stand_in(root: &Path, folder: &str) -> Result<StandIn, StageError> {
+    let wrong = |why: String| {
+        let right = r#"it says for whom the provider stands in, as {"address": "HOST/NAMESPACE/TYPE", "version": "1.2.3"}"#;
+        StageError::Config(format!("{folder}/{STAND_IN}: {why}; {right}"))
+    };
+    let text = fs::read(root.join(folder).join(STAND_IN)).map_err(|error| wrong(error.to_string()))?;
+    serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))
 }
 
 /// The platform that this Terraform wants providers for, which need not be the machine's own.
@@ -161,6 +167,21 @@ mod tests {
             program_in_mirror("hashicorp/aws", "6.25.0", "linux_amd64"),
             Err(StageError::Config(_))
         ));
+    }
+
+    #[test]
+    fn a_stand_in_that_does_not_say_for_whom_it_stands_in_is_told_how() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |text: Option<&str>| {
+            text.into_iter().for_each(|text| fs::write(folder.path().join(STAND_IN), text).unwrap());
+            stand_in(folder.path(), ".")
+        };
+        for wrong in [None, Some(""), Some("{}"), Some(r#"{"address": "a/b/c", "version": "1", "more": 1}"#)]
+        {
+            let said = read(wrong).unwrap_err().to_string();
+            assert!(said.contains("./stand-in.json: ") && said.contains("HOST/NAMESPACE/TYPE"), "{said}");
+        }
+        assert_eq!(read(Some(r#"{"address": "a/b/c", "version": "1"}"#)).unwrap().address, "a/b/c");
     }
 
     #[test]
