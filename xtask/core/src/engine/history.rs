@@ -69,20 +69,21 @@ impl History {
         self.folder.join("timings")
     }
 
-    fn keep_timing(&self, node: &NodeId, past: &Past) {
-        if matches!(past.outcome, OutcomeKind::Passed | OutcomeKind::Rejected) {
-            let mut all = self.expected();
-            all.insert(node.to_string(), past.duration_ms);
-            if let Ok(bytes) = serde_json::to_vec(&all) {
-                // Another run may write in between and lose this guess; the next run makes a new one.
-                let _ = store::seal(&self.timings(), KIND, VERSION, &bytes);
-            }
+    /// Keeps new durations beside those that are known.
+    pub fn keep_timings(&self, new: BTreeMap<String, u64>) {
+        if new.is_empty() {
+            return;
+        }
+        let mut all = self.expected();
+        all.extend(new);
+        if let Ok(bytes) = serde_json::to_vec(&all) {
+            // Another run may write in between and lose a guess; the next run makes a new one.
+            let _ = store::seal(&self.timings(), KIND, VERSION, &bytes);
         }
     }
 
     /// Adds a run. Failure is not worth a word: the next guess is worse, that is all.
     pub fn add(&self, node: &NodeId, past: Past) {
-        self.keep_timing(node, &past);
         let mut all = self.of(node);
         all.push(past);
         let surplus = all.len().saturating_sub(KEEP);
@@ -132,16 +133,15 @@ mod tests {
     }
 
     #[test]
-    fn the_expected_time_is_that_of_the_last_run_that_ended_by_itself() {
+    fn expected_times_are_kept_beside_each_other_and_damage_means_none() {
         let folder = tempfile::tempdir().unwrap();
         let history = History::new(folder.path());
-        let node = NodeId::repository(StageId::Iac);
-        assert_eq!(history.expected().get(&node.to_string()).copied(), None);
-        history.add(&node, past(100, OutcomeKind::Passed));
-        history.add(&node, past(7, OutcomeKind::Cancelled));
-        assert_eq!(history.expected().get(&node.to_string()).copied(), Some(100));
-        history.add(&node, past(200, OutcomeKind::Rejected));
-        assert_eq!(history.expected().get(&node.to_string()).copied(), Some(200));
+        assert!(history.expected().is_empty());
+        history.keep_timings(BTreeMap::from([("iac".to_owned(), 100), ("test:a".to_owned(), 5)]));
+        history.keep_timings(BTreeMap::from([("iac".to_owned(), 200)]));
+        assert_eq!(history.expected(), BTreeMap::from([("iac".to_owned(), 200), ("test:a".to_owned(), 5)]));
+        fs::write(history.timings(), "x").unwrap();
+        assert!(history.expected().is_empty());
     }
 
     #[test]

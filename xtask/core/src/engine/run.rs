@@ -255,6 +255,7 @@ impl<N: Node> Run<N> {
     async fn finish(self, started: jiff::Timestamp) -> RunReport {
         self.keep().await;
         self.shared.save_stamps();
+        self.shared.keep_timings(&self.records);
         let code = ExitCode::worst(self.records.iter().map(|record| ExitCode::of(record.exit_code)));
         let run = RunInfo {
             id: self.shared.setup.run_id.clone(),

@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::ids::NodeId;
 use crate::process::Supervisor;
 use crate::redact::Redactor;
+use crate::report::{OutcomeKind, StageRecord};
 use crate::stage::Needs;
 use jiff::civil::Date;
 use std::collections::BTreeMap;
@@ -227,6 +228,15 @@ impl Shared {
     pub(super) fn expected(&self, nodes: &[NodeId]) -> Vec<Option<u64>> {
         let known = self.history.expected();
         nodes.iter().map(|node| known.get(&node.to_string()).copied()).collect()
+    }
+
+    /// Keeps how long each node took that really ran to its own end.
+    pub(super) fn keep_timings(&self, records: &[StageRecord]) {
+        let ended = |record: &&StageRecord| {
+            !record.cached && matches!(record.outcome, OutcomeKind::Passed | OutcomeKind::Rejected)
+        };
+        let new = records.iter().filter(ended).map(|record| (record.name(), record.duration_ms));
+        self.history.keep_timings(new.collect());
     }
 
     pub(super) fn queue(&self, pending: Pending) {
