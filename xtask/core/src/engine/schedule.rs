@@ -19,10 +19,8 @@ enum State {
     Waiting,
     Running,
     Passed,
-    /// Ended without passing. `fails_run` is false for nodes that were left out on purpose.
-    Ended {
-        fails_run: bool,
-    },
+    /// Ended without passing.
+    Ended,
 }
 
 /// How a node ended, as far as the schedule cares.
@@ -53,12 +51,22 @@ pub enum Next {
 #[derive(Debug)]
 pub struct Schedule {
     graph: Graph,
-    /// Indices, the longest remaining chain first.
-    priority: Vec<usize>,
+    /// Indices that have not started, the longest remaining chain first.
+    waiting: Vec<usize>,
     weights: Vec<Weight>,
     states: Vec<State>,
     capacity: Capacity,
+    /// What runs now, kept as a sum: asked for each waiting node at each step.
+    load: Load,
+    failed: bool,
     keep_going: bool,
+}
+
+#[derive(Debug, Default)]
+struct Load {
+    nodes: usize,
+    cores: u32,
+    memory_mib: u32,
 }
 
 impl Schedule {
@@ -71,71 +79,77 @@ impl Schedule {
         keep_going: bool,
     ) -> Schedule {
         let remaining = graph.remaining(durations);
-        let mut priority: Vec<usize> = (0..graph.len()).collect();
-        priority.sort_by_key(|at| (std::cmp::Reverse(remaining[*at]), *at));
+        let mut waiting: Vec<usize> = (0..graph.len()).collect();
+        waiting.sort_by_key(|at| (std::cmp::Reverse(remaining[*at]), *at));
         let states = vec![State::Waiting; graph.len()];
-        Schedule { graph, priority, weights, states, capacity, keep_going }
+        Schedule {
+            graph,
+            waiting,
+            weights,
+            states,
+            capacity,
+            load: Load::default(),
+            failed: false,
+            keep_going,
+        }
     }
 
     /// What to do now. After [`Next::Start`] the node counts as running.
     pub fn step(&mut self) -> Next {
-        let failed = self.states.iter().any(|state| matches!(state, State::Ended { fails_run: true }));
-        let mut waiting = false;
-        for position in 0..self.priority.len() {
-            let at = self.priority[position];
-            if self.states[at] != State::Waiting {
-                continue;
-            }
+        for position in 0..self.waiting.len() {
+            let at = self.waiting[position];
             if let Some(before) = self.blocked_by(at) {
                 return Next::Skip(at, Why::Upstream { node: self.graph.nodes()[before].clone() });
             }
-            if failed && !self.keep_going {
+            if self.failed && !self.keep_going {
                 return Next::Skip(at, Why::FailFast);
             }
-            waiting = true;
             if self.is_ready(at) && self.has_room(at) {
+                self.waiting.remove(position);
                 self.states[at] = State::Running;
+                self.load.nodes += 1;
+                self.load.cores += self.weights[at].cores;
+                self.load.memory_mib += self.weights[at].memory_mib;
                 return Next::Start(at);
             }
         }
-        if waiting || self.states.contains(&State::Running) { Next::Wait } else { Next::Done }
+        if self.waiting.is_empty() && self.load.nodes == 0 { Next::Done } else { Next::Wait }
     }
 
-    /// Tells that a node has ended.
+    /// Tells that a node has ended, or will not start.
     pub fn ended(&mut self, at: usize, how: Ended) {
-        self.states[at] = match how {
-            Ended::Passed => State::Passed,
-            Ended::Skipped => State::Ended { fails_run: false },
-            Ended::Failed => State::Ended { fails_run: true },
-        };
+        if self.states[at] == State::Running {
+            self.load.nodes -= 1;
+            self.load.cores -= self.weights[at].cores;
+            self.load.memory_mib -= self.weights[at].memory_mib;
+        } else {
+            self.waiting.retain(|waiting| *waiting != at);
+        }
+        self.failed |= how == Ended::Failed;
+        self.states[at] = if how == Ended::Passed { State::Passed } else { State::Ended };
     }
 
     /// The indices that have not started, for a run that is being stopped.
     pub fn not_started(&self) -> Vec<usize> {
-        (0..self.states.len()).filter(|at| self.states[*at] == State::Waiting).collect()
+        let mut waiting = self.waiting.clone();
+        waiting.sort_unstable();
+        waiting
     }
 
     fn blocked_by(&self, at: usize) -> Option<usize> {
-        let stopped = |before: &usize| matches!(self.states[*before], State::Ended { .. });
-        self.graph.must_pass(at).iter().copied().find(stopped)
+        self.graph.must_pass(at).iter().copied().find(|before| self.states[*before] == State::Ended)
     }
 
     fn is_ready(&self, at: usize) -> bool {
-        self.graph
-            .must_end(at)
-            .all(|before| matches!(self.states[before], State::Passed | State::Ended { .. }))
+        self.graph.must_end(at).all(|before| matches!(self.states[before], State::Passed | State::Ended))
     }
 
     /// A node that wants more than the whole machine runs alone.
     fn has_room(&self, at: usize) -> bool {
-        let running = (0..self.states.len()).filter(|at| self.states[*at] == State::Running);
-        let (cores, memory, count) = running.fold((0, 0, 0), |(cores, memory, count), at| {
-            (cores + self.weights[at].cores, memory + self.weights[at].memory_mib, count + 1)
-        });
         let weight = self.weights[at];
-        count == 0
-            || (cores + weight.cores <= self.capacity.cores
-                && memory + weight.memory_mib <= self.capacity.memory_mib)
+        self.load.nodes == 0
+            || (self.load.cores + weight.cores <= self.capacity.cores
+                && self.load.memory_mib + weight.memory_mib <= self.capacity.memory_mib)
     }
 }
 
