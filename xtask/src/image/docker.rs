@@ -3,6 +3,7 @@
 use crate::image::context;
 use crate::image::layout::{self, Written};
 use bollard::Docker;
+use bollard::errors::Error;
 use bollard::query_parameters::{BuildImageOptionsBuilder, RemoveImageOptions};
 use futures_util::StreamExt;
 use serde::Deserialize;
@@ -45,9 +46,7 @@ pub(super) async fn build(
         () = cx.cancel().raised() => return Err(StageError::Cancelled),
     };
     let saved = save(docker, &id).await;
-    // The image only served to be taken out of the engine; layers stay in its build cache.
-    let removed = docker.remove_image(&id, None::<RemoveImageOptions>, None).await;
-    if let Err(error) = removed {
+    if let Err(error) = remove(docker, &id).await {
         cx.note(format!("the engine keeps the image {id}: {error}"));
     }
     let (config, layers) = unpack(&saved?).map_err(|error| unreadable(&error.to_string()))?;
@@ -112,6 +111,16 @@ async fn save(docker: &Docker, id: &str) -> Result<Vec<u8>, StageError> {
         bytes.extend_from_slice(&chunk.map_err(|error| unreadable(&error.to_string()))?);
     }
     Ok(bytes)
+}
+
+/// The image only served to be taken out of the engine; layers stay in its build cache. One that also has a name was built by somebody
+/// else from the same files, and removing it by its id would remove the name.
+async fn remove(docker: &Docker, id: &str) -> Result<(), Error> {
+    let tags = docker.inspect_image(id).await?.repo_tags.unwrap_or_default();
+    if tags.is_empty() {
+        docker.remove_image(id, None::<RemoveImageOptions>, None).await?;
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]
