@@ -45,7 +45,10 @@ pub(super) async fn build(
         id = run_build(cx, docker, options, archive) => id?,
         () = cx.cancel().raised() => return Err(StageError::Cancelled),
     };
-    let saved = save(docker, &id).await;
+    let saved = tokio::select! {
+        saved = save(docker, &id) => saved,
+        () = cx.cancel().raised() => Err(StageError::Cancelled),
+    };
     if let Err(error) = remove(docker, &id).await {
         cx.note(format!("the engine keeps the image {id}: {error}"));
     }
@@ -65,10 +68,7 @@ async fn run_build(
     let mut stream = docker.build_image(options, None, Some(bollard::body_full(archive.into())));
     let mut id = None;
     while let Some(message) = stream.next().await {
-        let message = message.map_err(|error| failed(cx, &error.to_string()))?;
-        if let Some(detail) = message.error_detail {
-            return Err(failed(cx, &detail.message.unwrap_or_default()));
-        }
+        let message = message.map_err(|error| broke(cx, error))?;
         for line in message.stream.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty())
         {
             cx.line(line);
@@ -78,11 +78,24 @@ async fn run_build(
     id.ok_or_else(|| unreadable("the build ended without an image id"))
 }
 
+fn broke(cx: &Cx, error: Error) -> StageError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "bollard has thirty kinds; two of them are what an engine said")]
+    match error {
+        Error::DockerStreamError { error: message } | Error::DockerResponseServerError { message, .. } => {
+            failed(cx, message.trim())
+        }
+        lost => cx.broke(
+            ENGINE,
+            format!("could not build the image: the connection to the engine broke ({lost}); `docker info` shows whether it runs"),
+        ),
+    }
+}
+
 fn failed(cx: &Cx, message: &str) -> StageError {
     cx.line(message);
     let kinds = [
         ("toomanyrequests", Transient::Throttled),
-        ("429", Transient::Throttled),
+        ("429 Too Many Requests", Transient::Throttled),
         ("connection reset", Transient::ConnectionReset),
         ("TLS handshake timeout", Transient::ConnectionReset),
         ("no such host", Transient::Dns),
@@ -92,11 +105,7 @@ fn failed(cx: &Cx, message: &str) -> StageError {
         Some((_, kind)) => {
             StageError::Transient { tool: ENGINE.to_owned(), kind, log: Some(cx.log().to_owned()) }
         }
-        None => StageError::ToolBroke {
-            tool: ENGINE.to_owned(),
-            how: format!("could not build the image: {message}"),
-            log: Some(cx.log().to_owned()),
-        },
+        None => cx.broke(ENGINE, format!("could not build the image: {message}")),
     }
 }
 
