@@ -67,15 +67,51 @@ async fn run_build(
 ) -> Result<String, StageError> {
     let mut stream = docker.build_image(options, None, Some(bollard::body_full(archive.into())));
     let mut id = None;
-    while let Some(message) = stream.next().await {
-        let message = message.map_err(|error| broke(cx, error))?;
-        for line in message.stream.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty())
-        {
-            cx.line(line);
+    let mut lines = Lines::default();
+    let ended = loop {
+        match stream.next().await {
+            Some(Ok(message)) => {
+                lines.add(message.stream.as_deref().unwrap_or_default(), |line| cx.line(line));
+                id = message.aux.and_then(|aux| aux.id).or(id);
+            }
+            Some(Err(error)) => break Err(error),
+            None => break Ok(()),
         }
-        id = message.aux.and_then(|aux| aux.id).or(id);
-    }
+    };
+    lines.end(|line| cx.line(line));
+    ended.map_err(|error| broke(cx, error))?;
     id.ok_or_else(|| unreadable("the build ended without an image id"))
+}
+
+/// What the steps of a build print. It comes in pieces, as the steps write it, and the classic builder paints each piece of standard
+/// error red.
+#[derive(Default)]
+struct Lines {
+    stdout: String,
+    stderr: String,
+}
+
+impl Lines {
+    fn add(&mut self, piece: &str, mut line: impl FnMut(&str)) {
+        let red = piece.strip_prefix("\u{1b}[91m").and_then(|piece| piece.strip_suffix("\u{1b}[0m"));
+        let open = if red.is_some() { &mut self.stderr } else { &mut self.stdout };
+        open.push_str(red.unwrap_or(piece));
+        while let Some((whole, rest)) = open.split_once('\n') {
+            if !whole.trim().is_empty() {
+                line(whole.trim_end_matches('\r'));
+            }
+            *open = rest.to_owned();
+        }
+    }
+
+    /// What was printed after the last line breaks.
+    fn end(self, line: impl FnMut(&str)) {
+        [self.stdout, self.stderr]
+            .iter()
+            .map(String::as_str)
+            .filter(|text| !text.trim().is_empty())
+            .for_each(line);
+    }
 }
 
 fn broke(cx: &Cx, error: Error) -> StageError {
@@ -172,6 +208,18 @@ fn unpack(archive: &[u8]) -> io::Result<(serde_json::Value, Vec<Vec<u8>>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_become_lines_without_the_colour_of_standard_error() {
+        let mut seen = Vec::new();
+        let mut lines = Lines::default();
+        let red = |text: &str| format!("\u{1b}[91m{text}\u{1b}[0m");
+        for piece in ["Step 1\n ---> 0\n", &red("  Compi"), "test .", &red("ling\n"), "..\n\n", "ok\r\ncut"] {
+            lines.add(piece, |line| seen.push(line.to_owned()));
+        }
+        lines.end(|line| seen.push(line.to_owned()));
+        assert_eq!(seen, ["Step 1", " ---> 0", "  Compiling", "test ...", "ok", "cut"]);
+    }
 
     fn saved(files: &[(&str, &[u8])], links: &[(&str, &str)]) -> Vec<u8> {
         let mut archive = tar::Builder::new(Vec::new());
