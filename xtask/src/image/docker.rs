@@ -3,6 +3,7 @@
 use crate::image::context;
 use crate::image::layout::{self, Written};
 use bollard::Docker;
+use bollard::errors::Error;
 use bollard::query_parameters::{BuildImageOptionsBuilder, RemoveImageOptions};
 use futures_util::StreamExt;
 use serde::Deserialize;
@@ -44,10 +45,11 @@ pub(super) async fn build(
         id = run_build(cx, docker, options, archive) => id?,
         () = cx.cancel().raised() => return Err(StageError::Cancelled),
     };
-    let saved = save(docker, &id).await;
-    // The image only served to be taken out of the engine; layers stay in its build cache.
-    let removed = docker.remove_image(&id, None::<RemoveImageOptions>, None).await;
-    if let Err(error) = removed {
+    let saved = tokio::select! {
+        saved = save(docker, &id) => saved,
+        () = cx.cancel().raised() => Err(StageError::Cancelled),
+    };
+    if let Err(error) = remove(docker, &id).await {
         cx.note(format!("the engine keeps the image {id}: {error}"));
     }
     let (config, layers) = unpack(&saved?).map_err(|error| unreadable(&error.to_string()))?;
@@ -65,25 +67,71 @@ async fn run_build(
 ) -> Result<String, StageError> {
     let mut stream = docker.build_image(options, None, Some(bollard::body_full(archive.into())));
     let mut id = None;
-    while let Some(message) = stream.next().await {
-        let message = message.map_err(|error| failed(cx, &error.to_string()))?;
-        if let Some(detail) = message.error_detail {
-            return Err(failed(cx, &detail.message.unwrap_or_default()));
+    let mut lines = Lines::default();
+    let ended = loop {
+        match stream.next().await {
+            Some(Ok(message)) => {
+                lines.add(message.stream.as_deref().unwrap_or_default(), |line| cx.line(line));
+                id = message.aux.and_then(|aux| aux.id).or(id);
+            }
+            Some(Err(error)) => break Err(error),
+            None => break Ok(()),
         }
-        for line in message.stream.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty())
-        {
-            cx.line(line);
-        }
-        id = message.aux.and_then(|aux| aux.id).or(id);
-    }
+    };
+    lines.end(|line| cx.line(line));
+    ended.map_err(|error| broke(cx, error))?;
     id.ok_or_else(|| unreadable("the build ended without an image id"))
+}
+
+/// What the steps of a build print. It comes in pieces, as the steps write it, and the classic builder paints each piece of standard
+/// error red.
+#[derive(Default)]
+struct Lines {
+    stdout: String,
+    stderr: String,
+}
+
+impl Lines {
+    fn add(&mut self, piece: &str, mut line: impl FnMut(&str)) {
+        let red = piece.strip_prefix("\u{1b}[91m").and_then(|piece| piece.strip_suffix("\u{1b}[0m"));
+        let open = if red.is_some() { &mut self.stderr } else { &mut self.stdout };
+        open.push_str(red.unwrap_or(piece));
+        while let Some((whole, rest)) = open.split_once('\n') {
+            if !whole.trim().is_empty() {
+                line(whole.trim_end_matches('\r'));
+            }
+            *open = rest.to_owned();
+        }
+    }
+
+    /// What was printed after the last line breaks.
+    fn end(self, line: impl FnMut(&str)) {
+        [self.stdout, self.stderr]
+            .iter()
+            .map(String::as_str)
+            .filter(|text| !text.trim().is_empty())
+            .for_each(line);
+    }
+}
+
+fn broke(cx: &Cx, error: Error) -> StageError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "bollard has thirty kinds; two of them are what an engine said")]
+    match error {
+        Error::DockerStreamError { error: message } | Error::DockerResponseServerError { message, .. } => {
+            failed(cx, message.trim())
+        }
+        lost => cx.broke(
+            ENGINE,
+            format!("could not build the image: the connection to the engine broke ({lost}); `docker info` shows whether it runs"),
+        ),
+    }
 }
 
 fn failed(cx: &Cx, message: &str) -> StageError {
     cx.line(message);
     let kinds = [
         ("toomanyrequests", Transient::Throttled),
-        ("429", Transient::Throttled),
+        ("429 Too Many Requests", Transient::Throttled),
         ("connection reset", Transient::ConnectionReset),
         ("TLS handshake timeout", Transient::ConnectionReset),
         ("no such host", Transient::Dns),
@@ -93,11 +141,7 @@ fn failed(cx: &Cx, message: &str) -> StageError {
         Some((_, kind)) => {
             StageError::Transient { tool: ENGINE.to_owned(), kind, log: Some(cx.log().to_owned()) }
         }
-        None => StageError::ToolBroke {
-            tool: ENGINE.to_owned(),
-            how: format!("could not build the image: {message}"),
-            log: Some(cx.log().to_owned()),
-        },
+        None => cx.broke(ENGINE, format!("could not build the image: {message}")),
     }
 }
 
@@ -112,6 +156,16 @@ async fn save(docker: &Docker, id: &str) -> Result<Vec<u8>, StageError> {
         bytes.extend_from_slice(&chunk.map_err(|error| unreadable(&error.to_string()))?);
     }
     Ok(bytes)
+}
+
+/// The image only served to be taken out of the engine; layers stay in its build cache. One that also has a name was built by somebody
+/// else from the same files, and removing it by its id would remove the name.
+async fn remove(docker: &Docker, id: &str) -> Result<(), Error> {
+    let tags = docker.inspect_image(id).await?.repo_tags.unwrap_or_default();
+    if tags.is_empty() {
+        docker.remove_image(id, None::<RemoveImageOptions>, None).await?;
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -154,6 +208,18 @@ fn unpack(archive: &[u8]) -> io::Result<(serde_json::Value, Vec<Vec<u8>>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_become_lines_without_the_colour_of_standard_error() {
+        let mut seen = Vec::new();
+        let mut lines = Lines::default();
+        let red = |text: &str| format!("\u{1b}[91m{text}\u{1b}[0m");
+        for piece in ["Step 1\n ---> 0\n", &red("  Compi"), "test .", &red("ling\n"), "..\n\n", "ok\r\ncut"] {
+            lines.add(piece, |line| seen.push(line.to_owned()));
+        }
+        lines.end(|line| seen.push(line.to_owned()));
+        assert_eq!(seen, ["Step 1", " ---> 0", "  Compiling", "test ...", "ok", "cut"]);
+    }
 
     fn saved(files: &[(&str, &[u8])], links: &[(&str, &str)]) -> Vec<u8> {
         let mut archive = tar::Builder::new(Vec::new());
