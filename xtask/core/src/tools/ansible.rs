@@ -106,8 +106,12 @@ fn origin(line: &str, root: &Path) -> Option<(String, Option<u32>)> {
     let mut parts = line.strip_prefix("Origin: ")?.rsplitn(3, ':');
     let (_column, line, path) = (parts.next()?, parts.next()?, parts.next()?);
     // Ansible resolves links in its working directory.
-    let roots = [root.canonicalize().unwrap_or_default(), root.to_owned()];
-    let file = roots.iter().find_map(|root| Path::new(path).strip_prefix(root).ok())?;
+    let resolved = root.canonicalize().ok();
+    let file = resolved
+        .iter()
+        .map(PathBuf::as_path)
+        .chain([root])
+        .find_map(|root| Path::new(path).strip_prefix(root).ok())?;
     Some((file.to_str()?.to_owned(), line.parse().ok()))
 }
 
