@@ -21,12 +21,13 @@ use xtask_core::event::Event;
 use xtask_core::ids::{NodeId, StageId};
 use xtask_core::process::query;
 use xtask_core::reporters::{self, Reporters};
-use xtask_core::tools::provision::ToolProgress;
+use xtask_core::tools::provision::{Provisioner, ToolProgress};
 
 /// A run that is set up: its graph, what it has, and what keeps nodes from running.
 pub(super) struct Prepared {
     pub(super) planned: Planned<AnyStage>,
     pub(super) equipment: Equipment,
+    provisioner: Provisioner,
     pub(super) missing: Vec<&'static str>,
     pub(super) presets: BTreeMap<NodeId, Preset>,
 }
@@ -49,10 +50,9 @@ pub(super) async fn run(
     }
     let own = session.own_folder()?;
     let reporters = tokio::spawn(report(inbox, new_reporters(session, &own)));
-    let Prepared { planned, mut equipment, missing, mut presets } = prepared;
+    let Prepared { planned, mut equipment, provisioner, missing, mut presets } = prepared;
     planned.announce();
     if !missing.is_empty() {
-        let provisioner = session.provisioner()?;
         equipment.fetch(&missing, &provisioner, &cancel, |step| send_progress(&events, step)).await;
     }
     let active: Vec<&AnyStage> =
@@ -127,7 +127,7 @@ pub(super) fn prepare(
         events,
     };
     let planned = Planned::new(setup, nodes).map_err(|error| Failure::bug(error.to_string()))?;
-    Ok(Prepared { planned, equipment, missing, presets })
+    Ok(Prepared { planned, equipment, provisioner, missing, presets })
 }
 
 /// Unique on this machine, and sorted by time.
