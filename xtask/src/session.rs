@@ -8,7 +8,8 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use xtask_core::config::{self, Ambient, Pipeline, Start};
+use xtask_core::config::{self, Ambient, Found, Pipeline, Start};
+use xtask_core::engine::files::{FileSet, Listing};
 use xtask_core::process::Supervisor;
 use xtask_core::redact::Redactor;
 use xtask_core::reporters::Mode;
@@ -38,14 +39,39 @@ pub(crate) struct Session<'a> {
     pub(crate) supervisor: Supervisor,
 }
 
+/// A repository whose files are listed while the rest is made ready: what a command needs that looks at them.
+pub(crate) struct Checkout<'a> {
+    /// The repository.
+    pub(crate) session: Session<'a>,
+    /// Its files.
+    pub(crate) files: Listing,
+}
+
+impl<'a> Checkout<'a> {
+    /// Opens the repository that the command line means.
+    pub(crate) fn open(cli: &Cli, ambient: &'a Ambient) -> Result<Self, Failure> {
+        let found = find(cli)?;
+        let files = FileSet::begin(found.root().to_owned());
+        Ok(Checkout { session: Session::load(cli, found, ambient)?, files })
+    }
+}
+
+fn find(cli: &Cli) -> Result<Found, Failure> {
+    let here =
+        std::env::current_dir().map_err(|error| Failure::usage(format!("no working directory: {error}")))?;
+    let start = cli.root.as_deref().map_or(Start::Nearest(&here), Start::Root);
+    config::find(start).map_err(|error| Failure::usage(error.to_string()))
+}
+
 impl<'a> Session<'a> {
     /// Opens the repository that the command line means.
     pub(crate) fn open(cli: &Cli, ambient: &'a Ambient) -> Result<Self, Failure> {
+        Session::load(cli, find(cli)?, ambient)
+    }
+
+    fn load(cli: &Cli, found: Found, ambient: &'a Ambient) -> Result<Self, Failure> {
         let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-        let here = std::env::current_dir()
-            .map_err(|error| Failure::usage(format!("no working directory: {error}")))?;
-        let start = cli.root.as_deref().map_or(Start::Nearest(&here), Start::Root);
-        let pipeline = config::load(start, today).map_err(|error| Failure::usage(error.to_string()))?;
+        let pipeline = found.load(today).map_err(|error| Failure::usage(error.to_string()))?;
         let (mode, color) = appearance(cli.output, ambient);
         let args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
         let (redactor, unmasked) = redactor(&pipeline, ambient)?;
@@ -122,13 +148,13 @@ fn redactor(pipeline: &Pipeline, ambient: &Ambient) -> Result<(Redactor, Vec<Str
 }
 
 fn provisioner(root: &Path, ambient: &Ambient, supervisor: Supervisor) -> Result<Provisioner, Failure> {
-    let lock = Lock::load(root).map_err(|error| Failure::usage(error.to_string()))?;
     let cache = ambient.cache_home().ok_or_else(|| {
         Failure::usage("no place for tools: neither HOME nor XDG_CACHE_HOME is set".to_owned())
     })?;
     let base = ambient.base();
     let env = base.into_iter().filter(|(name, _)| INSTALLER_ENV.iter().any(|known| name == *known)).collect();
     let cache = cache.join("slipway/tools");
+    let lock = Lock::load(root, &cache).map_err(|error| Failure::usage(error.to_string()))?;
     Ok(Provisioner::new(
         lock,
         cache,

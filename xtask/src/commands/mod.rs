@@ -11,7 +11,7 @@ mod tools;
 mod why;
 
 use crate::cli::{Cli, Command};
-use crate::session::Session;
+use crate::session::{Checkout, Session};
 use std::io::Write;
 use xtask_core::config::Ambient;
 use xtask_core::error::{ExitCode, StageError};
@@ -59,9 +59,10 @@ fn warn(text: &str) {
 /// Does what the command line says.
 pub(crate) async fn dispatch(cli: Cli, ambient: &Ambient) -> Result<ExitCode, Failure> {
     let open = || Session::open(&cli, ambient);
-    let stage = |stage, args| async move { run::run(&open()?, Some(stage), args).await };
+    let checkout = || Checkout::open(&cli, ambient);
+    let stage = |stage, args| async move { run::run(checkout()?, Some(stage), args).await };
     match &cli.command {
-        Command::PrChecks(args) => run::run(&open()?, None, args).await,
+        Command::PrChecks(args) => run::run(checkout()?, None, args).await,
         Command::Lint(args) => stage(StageId::Lint, args).await,
         Command::Test(args) => stage(StageId::Test, args).await,
         Command::Build(args) => stage(StageId::Build, args).await,
@@ -74,8 +75,8 @@ pub(crate) async fn dispatch(cli: Cli, ambient: &Ambient) -> Result<ExitCode, Fa
         Command::Iac(args) => stage(StageId::Iac, args).await,
         Command::Ansible(args) => stage(StageId::Ansible, args).await,
         Command::Workflows(args) => stage(StageId::Workflows, args).await,
-        Command::Plan(args) => plan::plan(&open()?, args).await,
-        Command::Why(args) => why::why(&open()?, args).await,
+        Command::Plan(args) => plan::plan(checkout()?, args).await,
+        Command::Why(args) => why::why(checkout()?, args).await,
         Command::Replay(args) => replay::replay(&cli, ambient, args),
         Command::Doctor => doctor::doctor(&open()?).await,
         Command::Tools(command) => tools::tools(&open()?, command).await,

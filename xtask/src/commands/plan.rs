@@ -3,7 +3,7 @@
 use crate::cli::PlanArgs;
 use crate::commands::run::{self, Prepared};
 use crate::commands::{Failure, say};
-use crate::session::Session;
+use crate::session::{Checkout, Session};
 use crate::stages::AnyStage;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -14,10 +14,11 @@ use xtask_core::engine::{Fate, Forecast, Node, Preset};
 use xtask_core::error::ExitCode;
 
 /// Shows the plan.
-pub(super) async fn plan(session: &Session<'_>, args: &PlanArgs) -> Result<ExitCode, Failure> {
+pub(super) async fn plan(checkout: Checkout<'_>, args: &PlanArgs) -> Result<ExitCode, Failure> {
+    let Checkout { session, files } = checkout;
     let (events, _inbox) = mpsc::unbounded_channel();
     let (_source, cancel) = CancelSource::new();
-    let prepared = run::prepare(session, None, &args.run, events, cancel)?;
+    let prepared = run::prepare(&session, files, None, &args.run, events, cancel)?;
     if args.matrix {
         say(&matrix(&forecast(prepared)?.0)?);
         return Ok(ExitCode::Passed);

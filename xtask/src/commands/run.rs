@@ -4,7 +4,7 @@ use crate::cli::RunArgs;
 use crate::commands::{Failure, plan, warn};
 use crate::equip::Equipment;
 use crate::select::{self, Wanted};
-use crate::session::Session;
+use crate::session::{Checkout, Session};
 use crate::signals;
 use crate::stages::{self, AnyStage};
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use std::io;
 use std::path::Path;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use xtask_core::cancel::Cancel;
-use xtask_core::engine::files::FileSet;
+use xtask_core::engine::files::Listing;
 use xtask_core::engine::schedule::Capacity;
 use xtask_core::engine::stamps::Stamps;
 use xtask_core::engine::{Node, Planned, Preset, Setup};
@@ -34,14 +34,16 @@ pub(super) struct Prepared {
 
 /// Runs the stages that the command means.
 pub(super) async fn run(
-    session: &Session<'_>,
+    checkout: Checkout<'_>,
     stage: Option<StageId>,
     args: &RunArgs,
 ) -> Result<ExitCode, Failure> {
+    let Checkout { session, files } = checkout;
+    let session = &session;
     let (events, inbox) = mpsc::unbounded_channel();
     let cancel =
         signals::listen(events.clone()).map_err(|error| Failure::bug(format!("no signals: {error}")))?;
-    let prepared = prepare(session, stage, args, events.clone(), cancel.clone())?;
+    let prepared = prepare(session, files, stage, args, events.clone(), cancel.clone())?;
     if args.dry_run {
         return plan::dry_run(session, prepared);
     }
@@ -80,6 +82,7 @@ pub(super) async fn run(
 /// Sets a run up: chooses nodes and looks for what is at hand, without the network and without starting anything long.
 pub(super) fn prepare(
     session: &Session<'_>,
+    files: Listing,
     stage: Option<StageId>,
     args: &RunArgs,
     events: UnboundedSender<Event>,
@@ -95,11 +98,6 @@ pub(super) fn prepare(
     let table = stages::table(&session.pipeline);
     let (nodes, presets) =
         select::choose(table, &wanted).map_err(|error| Failure::usage(error.to_string()))?;
-    let files = FileSet::snapshot(root).map_err(|error| Failure {
-        code: ExitCode::ToolBroke,
-        message: error.to_string(),
-        hint: Some("is the checkout whole? `git status` says more".to_owned()),
-    })?;
     let mut stamps = Stamps::load(own.join("cache/stamps"));
     let active: Vec<&AnyStage> = nodes.iter().filter(|node| !presets.contains_key(&node.id())).collect();
     let provisioner = session.provisioner()?;
@@ -107,6 +105,11 @@ pub(super) fn prepare(
     let this = std::env::current_exe().map_err(|error| Failure::bug(format!("where am I? {error}")))?;
     let own_digest =
         stamps.digest(&this).map_err(|error| Failure::bug(format!("{}: {error}", this.display())))?;
+    let files = files.wait().map_err(|error| Failure {
+        code: ExitCode::ToolBroke,
+        message: error.to_string(),
+        hint: Some("is the checkout whole? `git status` says more".to_owned()),
+    })?;
     let setup = Setup {
         root: root.clone(),
         own,

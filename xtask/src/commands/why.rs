@@ -3,7 +3,7 @@
 use crate::cli::{RunArgs, WhyArgs};
 use crate::commands::run::{self, Prepared};
 use crate::commands::{Failure, say};
-use crate::session::Session;
+use crate::session::Checkout;
 use tokio::sync::mpsc;
 use xtask_core::cancel::CancelSource;
 use xtask_core::engine::{Node, Why};
@@ -13,12 +13,13 @@ use xtask_core::error::ExitCode;
 const DETAILS: usize = 20;
 
 /// Explains one stage, of one service or of every service that has it.
-pub(super) async fn why(session: &Session<'_>, args: &WhyArgs) -> Result<ExitCode, Failure> {
+pub(super) async fn why(checkout: Checkout<'_>, args: &WhyArgs) -> Result<ExitCode, Failure> {
+    let Checkout { session, files } = checkout;
     let (events, _inbox) = mpsc::unbounded_channel();
     let (_source, cancel) = CancelSource::new();
     let chosen = RunArgs { service: args.service.clone().into_iter().collect(), ..RunArgs::default() };
     let Prepared { planned, equipment, .. } =
-        run::prepare(session, Some(args.stage), &chosen, events, cancel)?;
+        run::prepare(&session, files, Some(args.stage), &chosen, events, cancel)?;
     for node in planned.nodes().iter().map(Node::id).filter(|node| node.stage == args.stage) {
         let why = planned.why(&node, equipment.programs.clone());
         let text = why.map_or_else(

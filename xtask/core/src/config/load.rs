@@ -42,18 +42,41 @@ pub enum Start<'a> {
     Root(&'a Path),
 }
 
-/// Loads the configuration. `today` decides whether its waivers still hold.
+/// A `pipeline.yaml` that was found and not yet read, so that other work on its repository can begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    file: PathBuf,
+    /// What messages call it.
+    shown: String,
+    root: PathBuf,
+}
+
+impl Found {
+    /// The repository's root, without symbolic links.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Reads the configuration. `today` decides whether its waivers still hold.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is wrong first: not YAML, not of this format, or naming what is not there.
+    pub fn load(self, today: Date) -> Result<Pipeline, ConfigError> {
+        let Found { file, shown, root } = self;
+        let text = read(&file, &shown)?;
+        let raw = parse(&text).map_err(|error| explain(&shown, &text, &error))?;
+        resolve(raw, &Root::new(root), today).map_err(|problem| placed(&shown, &text, &problem))
+    }
+}
+
+/// Finds the configuration and loads it.
 ///
 /// # Errors
 ///
-/// Whatever is wrong first: no file, not YAML, not of this format, or naming what is not there.
+/// Those of [`find`] and of [`Found::load`].
 pub fn load(start: Start<'_>, today: Date) -> Result<Pipeline, ConfigError> {
-    let (file, shown) = find(start)?;
-    let text = read(&file, &shown)?;
-    let raw = parse(&text).map_err(|error| explain(&shown, &text, &error))?;
-    let folder = file.parent().unwrap_or(Path::new("/"));
-    let root = fs::canonicalize(folder).map_err(|error| unreadable(&shown, &error))?;
-    resolve(raw, &Root::new(root), today).map_err(|problem| placed(&shown, &text, &problem))
+    find(start)?.load(today)
 }
 
 /// Reads the text as the format, without looking at the disk.
@@ -82,7 +105,12 @@ pub(super) fn parse(text: &str) -> Result<raw::Pipeline, serde_yaml::Error> {
     serde_yaml::from_str_with_options(text, options).map(|Given(raw)| raw)
 }
 
-fn find(start: Start<'_>) -> Result<(PathBuf, String), ConfigError> {
+/// Finds the configuration.
+///
+/// # Errors
+///
+/// There is none, or its folder cannot be read.
+pub fn find(start: Start<'_>) -> Result<Found, ConfigError> {
     let (from, upwards) = match start {
         Start::Nearest(from) => (from, true),
         Start::Root(root) => (root, false),
@@ -101,7 +129,8 @@ fn find(start: Start<'_>) -> Result<(PathBuf, String), ConfigError> {
             } else {
                 file.display().to_string()
             };
-            return Ok((file, shown));
+            let root = fs::canonicalize(folder).map_err(|error| unreadable(&shown, &error))?;
+            return Ok(Found { file, shown, root });
         }
         let other = folder.join("pipeline.yml");
         if other_name.is_none() && fs::symlink_metadata(&other).is_ok() {

@@ -27,5 +27,5 @@ mod value;
 
 pub use env::{Ambient, BASE, GitHub, NotText};
 pub use error::ConfigError;
-pub use load::{FILE_NAME, MINIMAL, Start, load};
+pub use load::{FILE_NAME, Found, MINIMAL, Start, find, load};
 pub use resolved::*;

@@ -7,7 +7,7 @@
 use crate::engine::key::Key;
 use crate::engine::stamps::Stamps;
 use crate::engine::store::{self, Unsealed};
-use crate::ids::NodeId;
+use crate::ids::{NodeId, sha256};
 use crate::report::ToolRecord;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -117,7 +117,7 @@ impl Cache {
             return Ok(());
         }
         let bytes = fs::read(self.object(node, &output.digest)).map_err(|error| error.to_string())?;
-        if crate::ids::hex(blake3::hash(&bytes).as_bytes()) != output.digest {
+        if sha256(&bytes) != output.digest {
             return Err("the kept copy is corrupt".to_owned());
         }
         let put = || -> io::Result<()> {
@@ -139,7 +139,7 @@ impl Cache {
             let place = self.root.join(&path);
             // The copy is hashed, not the file: a second run may replace the file between the two.
             let bytes = fs::read(&place)?;
-            let digest = crate::ids::hex(blake3::hash(&bytes).as_bytes());
+            let digest = sha256(&bytes);
             let object = self.object(node, &digest);
             if !object.exists() {
                 store::replace(&object, &bytes)?;

@@ -25,7 +25,7 @@ pub struct Program {
     pub version: String,
     /// Where it is.
     pub path: PathBuf,
-    /// Digest of the file: SHA-256 of a pinned tool, BLAKE3 of another program.
+    /// SHA-256 of the file.
     pub digest: String,
     /// A folder in front of its PATH, in which it looks for its companions.
     pub extra_path: Option<PathBuf>,

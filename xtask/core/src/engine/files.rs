@@ -4,13 +4,14 @@
 //! The snapshot is one buffer of `mode id<TAB>path<NUL>` entries sorted by path, so that the digest of a folder is one pass over
 //! one slice. It reads and hashes; it decides nothing.
 
-use crate::ids::hex;
+use crate::ids::{Hasher, sha256};
 use crate::process::query::{self, QueryError};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 /// Where a run keeps its own files; never an input, whatever a glob says.
 pub const OWN_FOLDER: &str = "target/xtask/";
@@ -45,7 +46,24 @@ pub enum FilesError {
     },
 }
 
+/// A snapshot that is being taken.
+#[derive(Debug)]
+pub struct Listing(JoinHandle<Result<FileSet, FilesError>>);
+
+impl Listing {
+    /// The snapshot, once it is there.
+    pub fn wait(self) -> Result<FileSet, FilesError> {
+        // A panic of the thread goes on here: it is one of this program, wherever it happened.
+        self.0.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
 impl FileSet {
+    /// Begins to take a snapshot, in a thread: git needs as long as all else that a command does before its first stage.
+    pub fn begin(root: PathBuf) -> Listing {
+        Listing(std::thread::spawn(move || FileSet::snapshot(&root)))
+    }
+
     /// Takes a snapshot of everything below `root`.
     pub fn snapshot(root: &Path) -> Result<FileSet, FilesError> {
         match fs::symlink_metadata(root.join(".git")) {
@@ -161,11 +179,11 @@ impl FileSet {
 
     /// One digest over the names, modes and contents of the selected files.
     pub fn digest(&self, selection: &Selection) -> String {
-        let mut hasher = blake3::Hasher::new();
+        let mut hasher = Hasher::default();
         for range in &selection.ranges {
             hasher.update(self.slice(range));
         }
-        hex(hasher.finalize().as_bytes())
+        hasher.hex()
     }
 
     /// The selected entries as they are hashed: `mode id<TAB>path<NUL>`, sorted by path.
@@ -384,7 +402,7 @@ fn hash_contents(
 }
 
 fn content_id(mode: &str, bytes: &[u8]) -> Vec<u8> {
-    format!("{mode} {}", hex(blake3::hash(bytes).as_bytes())).into_bytes()
+    format!("{mode} {}", sha256(bytes)).into_bytes()
 }
 
 #[cfg(unix)]

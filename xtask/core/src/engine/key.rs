@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of how parts are obtained; the same parts in any order give the same key.
 
-use crate::ids::hex;
+use crate::ids::{Hasher, sha256};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -66,7 +66,7 @@ impl Parts {
 
     /// Adds a part by its content. Absent and empty differ.
     pub fn content(&mut self, part: Part, content: Option<&[u8]>) {
-        let digest = content.map_or_else(|| "absent".to_owned(), |bytes| hex(blake3::hash(bytes).as_bytes()));
+        let digest = content.map_or_else(|| "absent".to_owned(), sha256);
         self.0.insert(part, digest);
     }
 
@@ -77,12 +77,14 @@ impl Parts {
 
     /// The key.
     pub fn key(&self) -> Key {
-        let mut hasher = blake3::Hasher::new();
+        let mut hasher = Hasher::default();
         for (part, digest) in &self.0 {
             // The debug form separates kinds and quotes names, so that no two different lists hash the same bytes.
             hasher.update(format!("{part:?}={digest}\n").as_bytes());
         }
-        Key(hex(&hasher.finalize().as_bytes()[..16]))
+        let mut digest = hasher.hex();
+        digest.truncate(32);
+        Key(digest)
     }
 
     /// The parts that are not the same here and there.

@@ -5,7 +5,7 @@
 //! the clock and go unseen.
 
 use crate::engine::store;
-use crate::ids::hex;
+use crate::ids::Hasher;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,7 +44,7 @@ impl Stamps {
         Stamps { file, known, dirty: false }
     }
 
-    /// The BLAKE3 digest of a file's content.
+    /// The SHA-256 digest of a file's content.
     pub fn digest(&mut self, path: &Path) -> io::Result<String> {
         let meta = fs::metadata(path)?;
         if !meta.is_file() {
@@ -59,9 +59,9 @@ impl Stamps {
             return Ok(stamp.digest.clone());
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let mut hasher = blake3::Hasher::new();
+        let mut hasher = Hasher::default();
         io::copy(&mut fs::File::open(path)?, &mut hasher)?;
-        let digest = hex(hasher.finalize().as_bytes());
+        let digest = hasher.hex();
         let settled = i64::try_from(now).unwrap_or(0) - meta.ctime() > 1;
         let stamp = settled.then(|| Stamp {
             size: meta.len(),

@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of what is in them.
 
-use crate::ids::hex;
+use crate::ids::sha256;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ pub enum Unsealed {
 
 /// Writes bytes under a first line that holds a kind, a version and the digest of the rest.
 pub fn seal(path: &Path, kind: &str, version: u32, bytes: &[u8]) -> io::Result<()> {
-    let mut sealed = format!("{kind} {version} {}\n", hex(blake3::hash(bytes).as_bytes())).into_bytes();
+    let mut sealed = format!("{kind} {version} {}\n", sha256(bytes)).into_bytes();
     sealed.extend_from_slice(bytes);
     replace(path, &sealed)
 }
@@ -86,11 +86,7 @@ pub fn unseal(path: &Path, kind: &str, version: u32) -> Result<Vec<u8>, Unsealed
         return Err(Unsealed::OtherVersion);
     }
     let content = &bytes[end + 1..];
-    if words.next() == Some(hex(blake3::hash(content).as_bytes()).as_str()) {
-        Ok(content.to_vec())
-    } else {
-        Err(Unsealed::Corrupt)
-    }
+    if words.next() == Some(sha256(content).as_str()) { Ok(content.to_vec()) } else { Err(Unsealed::Corrupt) }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod stream;
 
 pub use stream::RedactStream;
 
-use aho_corasick::AhoCorasick;
+use memchr::memmem::Finder;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -34,8 +34,8 @@ pub struct Redactor {
 
 /// All forms of all secrets.
 struct Patterns {
-    /// Finds every occurrence, overlapping ones too.
-    automaton: AhoCorasick,
+    /// One a pattern: a search apiece is fast enough for a handful of secrets, and takes no automaton to compile.
+    finders: Vec<Finder<'static>>,
     /// Sorted, for the question whether a text may be the beginning of one.
     sorted: Vec<Vec<u8>>,
     longest: usize,
@@ -46,9 +46,7 @@ impl Redactor {
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
         let mut patterns = BTreeSet::new();
         let mut unmaskable = Vec::new();
-        let mut given = 0;
         for (index, secret) in secrets.into_iter().enumerate() {
-            given = index + 1;
             let value = secret.trim();
             if value.is_empty() {
                 continue;
@@ -72,13 +70,8 @@ impl Redactor {
         let Some(longest) = sorted.iter().map(Vec::len).max() else {
             return Redactor { patterns: None, unmaskable };
         };
-        match AhoCorasick::new(&sorted) {
-            Ok(automaton) => {
-                Redactor { patterns: Some(Arc::new(Patterns { automaton, sorted, longest })), unmaskable }
-            }
-            // Needs more than 2^31 states, gigabytes of secrets. Then nothing is masked, and nothing may pretend to be.
-            Err(_) => Redactor { patterns: None, unmaskable: (0..given).collect() },
-        }
+        let finders = sorted.iter().map(|pattern| Finder::new(pattern).into_owned()).collect();
+        Redactor { patterns: Some(Arc::new(Patterns { finders, sorted, longest })), unmaskable }
     }
 
     /// Positions, in the order given to [`Redactor::new`], of values that are not masked because they are shorter than four characters
@@ -127,7 +120,7 @@ impl Patterns {
     /// Taking the longest of two overlapping occurrences would leave the rest of the other one readable.
     fn spans(&self, text: &[u8], covered: usize) -> Vec<Range<usize>> {
         let mut found: Vec<Range<usize>> =
-            self.automaton.find_overlapping_iter(text).map(|found| found.range()).collect();
+            self.finders.iter().flat_map(|finder| occurrences(finder, text)).collect();
         if covered > 0 {
             found.push(0..covered);
         }
@@ -153,6 +146,16 @@ impl Patterns {
         let after = self.sorted.partition_point(|pattern| pattern.as_slice() <= text);
         self.sorted.get(after).is_some_and(|pattern| pattern.starts_with(text))
     }
+}
+
+/// Every occurrence of one pattern, those that overlap with each other too.
+fn occurrences<'a>(finder: &'a Finder<'static>, text: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let start = from + finder.find(text.get(from..)?)?;
+        from = start + 1;
+        Some(start..start + finder.needle().len())
+    })
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ impl Bench {
     }
 
     pub(crate) fn provisioner_on(&self, search_path: Vec<PathBuf>) -> Provisioner {
-        let lock = Lock::load(&self.repository).unwrap();
+        let lock = Lock::load(&self.repository, &self.cache.with_extension("memo")).unwrap();
         let env = self.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
         let supervisor = Supervisor::with_guard(Redactor::default(), env!("CARGO_BIN_EXE_process-probe"));
         let (cache, patience) = (self.cache.clone(), self.patience.clone());

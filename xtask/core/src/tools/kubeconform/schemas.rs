@@ -4,6 +4,7 @@
 //! A line is one definition, with the minors of Kubernetes that it holds for; what did not change between minors is there once.
 
 use crate::error::StageError;
+use crate::ids::Hasher;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -39,11 +40,11 @@ struct Definition<'a> {
 ///
 /// The folder is named after the schemas' digest and appears in one step, so runs at the same time do not meet half of it.
 pub(super) fn unpack(folder: &Path) -> Result<PathBuf, StageError> {
-    let mut hasher = blake3::Hasher::new();
+    let mut hasher = Hasher::default();
     for data in DATA {
         hasher.update(data.as_bytes());
     }
-    let digest = hasher.finalize().to_hex();
+    let digest = hasher.hex();
     let done = folder.join(&digest[..16]);
     if done.is_dir() {
         return Ok(done);

@@ -2,9 +2,8 @@
 //! by what one `stat` tells.
 
 use super::names::Hex;
-use crate::ids::hex;
+use crate::ids::Hasher;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -12,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 /// SHA-256 of a file.
 pub(super) fn sha256_of_file(path: &Path) -> io::Result<Hex> {
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::default();
     each_chunk(path, |chunk| hasher.update(chunk))?;
-    Ok(Hex::of(hasher.finalize().into()))
+    Ok(Hex::of(hasher))
 }
 
 fn each_chunk(path: &Path, mut take: impl FnMut(&[u8])) -> io::Result<()> {
@@ -110,15 +109,15 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 pub(super) struct Contents {
     pub files: u64,
     pub bytes: u64,
-    pub blake3: String,
+    pub sha256: String,
 }
 
 impl Contents {
     /// Of all files below a folder, by name, kind and content, except the one called `except` on top, and Python's own caches,
     /// which it writes whenever it likes.
     pub(super) fn of(folder: &Path, except: &str) -> io::Result<Contents> {
-        let mut hasher = blake3::Hasher::new();
-        let mut contents = Contents { files: 0, bytes: 0, blake3: String::new() };
+        let mut hasher = Hasher::default();
+        let mut contents = Contents { files: 0, bytes: 0, sha256: String::new() };
         let mut open = vec![folder.to_owned()];
         while let Some(current) = open.pop() {
             let mut entries: Vec<_> = fs::read_dir(&current)?.collect::<Result<_, _>>()?;
@@ -154,7 +153,7 @@ impl Contents {
                 }
             }
         }
-        contents.blake3 = hex(hasher.finalize().as_bytes());
+        contents.sha256 = hasher.hex();
         Ok(contents)
     }
 }
@@ -181,10 +180,10 @@ mod tests {
             |root| fs::write(root.join("b"), "").unwrap(),
             |root| std::os::unix::fs::symlink("b", root.join("c")).unwrap(),
         ];
-        let mut seen = vec![first.blake3];
+        let mut seen = vec![first.sha256];
         for change in changes {
             change(root);
-            let now = Contents::of(root, "tool.json").unwrap().blake3;
+            let now = Contents::of(root, "tool.json").unwrap().sha256;
             assert!(!seen.contains(&now));
             seen.push(now);
         }

@@ -7,6 +7,7 @@
 //!             4.3.1-archive-0123456789ab/    an installation; complete if, and only if, it has a tool.json
 //! <cache>/@python/ansible/0123456789ab/      an environment that tools share; complete if, and only if, it has an env.json
 //! <cache>/@data/trivy-db/                    a scanner's database
+//! <cache>/@lock                              what reading `tools.lock` gave
 //! ```
 //!
 //! An installation is made in its final place, and `tool.json` is written last. A folder without one is what a killed run left
@@ -21,7 +22,7 @@ use super::platform::Platform;
 use super::pypi::{self, Environment};
 use super::work::Built;
 use crate::cancel::Cancel;
-use crate::ids::hex;
+use crate::ids::Hasher;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -79,7 +80,7 @@ impl Home {
 /// What an installation depends on: a change of any of it is another installation. What is pinned for other platforms, and the
 /// other sources, is none of it.
 fn identity(lock: &Lock, pin: &ToolPin, source: &Source, platform: Option<Platform>) -> String {
-    let mut hasher = blake3::Hasher::new();
+    let mut hasher = Hasher::default();
     let mut part = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
@@ -108,7 +109,7 @@ fn identity(lock: &Lock, pin: &ToolPin, source: &Source, platform: Option<Platfo
         }
         Source::Pypi(wheels) => part(&read(origin::requirements(&wheels.requirements))),
     }
-    hex(hasher.finalize().as_bytes())
+    hasher.hex()
 }
 
 /// One installation's folder and what it must be made of.

@@ -3,6 +3,7 @@
 //!
 //! Only says what is written; whether a tool is on this machine is for the rest of `provision`.
 
+use super::memo;
 use super::names::{FileName, Hex, ModuleSum, ToolName, ToolTag, Url, Variables, Version};
 use super::origin::Origin;
 use super::platform::Platform;
@@ -14,13 +15,13 @@ use std::path::Path;
 /// The whole of a `tools.lock`.
 #[derive(Debug, Clone)]
 pub struct Lock {
-    origin: Origin,
-    tools: BTreeMap<ToolName, ToolPin>,
-    databases: BTreeMap<ToolName, Database>,
+    pub(super) origin: Origin,
+    pub(super) tools: BTreeMap<ToolName, ToolPin>,
+    pub(super) databases: BTreeMap<ToolName, Database>,
 }
 
 /// One tool: what it is called, and every place it may come from, in order of preference.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolPin {
     /// Its name in `tools.lock`.
     pub name: ToolName,
@@ -166,7 +167,7 @@ struct RawDatabase {
 }
 
 /// A scanner's database.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
     /// Its name in `tools.lock`.
     pub name: ToolName,
@@ -223,21 +224,20 @@ impl<T> TryFrom<Vec<T>> for AtLeastOne<T> {
 }
 
 impl Lock {
-    /// The lock file of the repository at `root`, or the one that came with this program.
-    pub fn load(root: &Path) -> Result<Lock, LockError> {
+    /// The lock file of the repository at `root`, or the one that came with this program. What reading it gave is remembered in the
+    /// tool cache.
+    pub fn load(root: &Path, cache: &Path) -> Result<Lock, LockError> {
         let file = root.join("tools.lock");
+        let memo = cache.join("@lock");
         match std::fs::read_to_string(&file) {
-            Ok(text) => Lock::parse(&text, Origin::Folder(root.to_owned())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Lock::embedded(),
+            Ok(text) => memo::parse(&text, Origin::Folder(root.to_owned()), &memo),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                memo::parse(super::origin::EMBEDDED_LOCK, Origin::Embedded, &memo)
+            }
             Err(error) => {
                 Err(LockError { at: file.display().to_string(), line: None, why: error.to_string() })
             }
         }
-    }
-
-    /// The lock file that came with this program.
-    pub fn embedded() -> Result<Lock, LockError> {
-        Lock::parse(super::origin::EMBEDDED_LOCK, Origin::Embedded)
     }
 
     /// Reads a lock file. `origin` says where the files that it names are.

@@ -14,6 +14,7 @@ mod files;
 mod golang;
 mod home;
 mod lock;
+mod memo;
 mod names;
 mod obtain;
 mod origin;

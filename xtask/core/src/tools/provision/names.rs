@@ -85,9 +85,9 @@ checked_text! {
 }
 
 impl Hex {
-    /// Of 32 bytes.
-    pub(super) fn of(bytes: [u8; 32]) -> Hex {
-        Hex(crate::ids::hex(&bytes))
+    /// Of all that a hasher took.
+    pub(super) fn of(hasher: crate::ids::Hasher) -> Hex {
+        Hex(hasher.hex())
     }
 }
 

@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_built_in_lock_file_has_all_of_its_files_and_no_others() {
-        let lock = Lock::embedded().unwrap();
+        let lock = Lock::parse(EMBEDDED_LOCK, Origin::Embedded).unwrap();
         let mut needed = BTreeSet::new();
         for source in lock.tools().flat_map(|tool| &tool.sources) {
             match source {

@@ -13,7 +13,7 @@ use super::lock::Wheels;
 use super::origin;
 use super::progress::Phase;
 use super::work::{Built, Work};
-use crate::ids::hex;
+use crate::ids::sha256;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs;
@@ -55,7 +55,7 @@ pub(super) async fn install(work: &Work<'_>, source: &Wheels) -> Result<Built, F
 async fn environment(work: &Work<'_>, source: &Wheels) -> Result<Environment, Failure> {
     let file = origin::requirements(&source.requirements);
     let wanted = work.setup.lock.origin().read(&file).map_err(Failure::unsuitable)?;
-    let digest = hex(&blake3::hash(&wanted).as_bytes()[..6]);
+    let digest = sha256(&wanted)[..12].to_owned();
     let all = work.setup.home.of_python(&source.requirements);
     let folder = all.join(&digest);
     let _held = home::hold(&all, work.cancel, || work.progress.phase(Phase::Waiting)).await?;
