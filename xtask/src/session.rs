@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use xtask_core::config::{self, Ambient, Found, Pipeline, Start};
+use xtask_core::config::{self, Ambient, EnvName, Found, Pipeline, Start};
 use xtask_core::engine::files::{FileSet, Listing};
 use xtask_core::process::Supervisor;
 use xtask_core::redact::Redactor;
@@ -100,12 +100,13 @@ impl<'a> Session<'a> {
         Ok(own)
     }
 
-    /// The values of every variable that a service names.
+    /// The values of every variable that a service names, and of the one that names an engine.
     pub(crate) fn variables(&self) -> Result<BTreeMap<String, Option<String>>, Failure> {
-        let names = self.pipeline.services.values().flat_map(|service| &service.env);
-        names
+        let named = self.pipeline.services.values().flat_map(|service| service.env.iter().cloned());
+        named
+            .chain([EnvName::docker_host()])
             .map(|name| {
-                let value = self.ambient.value(name).map_err(|error| Failure::usage(error.to_string()))?;
+                let value = self.ambient.value(&name).map_err(|error| Failure::usage(error.to_string()))?;
                 Ok((name.as_str().to_owned(), value.map(str::to_owned)))
             })
             .collect()

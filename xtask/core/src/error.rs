@@ -155,6 +155,14 @@ pub enum StageError {
         /// Each place that was tried and what it answered.
         tried: Vec<String>,
     },
+    /// Something else than a tool is not on this machine: an engine, a cluster.
+    #[error("{what}")]
+    Absent {
+        /// What is not there, and what that keeps from being done.
+        what: String,
+        /// What would help.
+        remedy: &'static str,
+    },
     /// A tool ended in a way that says nothing about its input: by a signal, or with a code that it uses for its own faults.
     #[error("`{tool}` {how}")]
     ToolBroke {
@@ -215,7 +223,7 @@ impl StageError {
     /// The exit code that this error asks for.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            StageError::ToolMissing { .. } => ExitCode::ToolMissing,
+            StageError::ToolMissing { .. } | StageError::Absent { .. } => ExitCode::ToolMissing,
             StageError::ToolBroke { .. }
             | StageError::Unreadable { .. }
             | StageError::Transient { .. }
@@ -232,6 +240,7 @@ impl StageError {
         match self {
             StageError::Transient { kind, .. } => Some(*kind),
             StageError::ToolMissing { .. }
+            | StageError::Absent { .. }
             | StageError::ToolBroke { .. }
             | StageError::Unreadable { .. }
             | StageError::Io { .. }
@@ -248,6 +257,7 @@ impl StageError {
             StageError::ToolMissing { tool, .. } => {
                 Some(format!("`cargo xtask tools sync {tool}` tries again and shows each source"))
             }
+            StageError::Absent { remedy, .. } => Some((*remedy).to_owned()),
             StageError::ToolBroke { log: Some(log), .. } | StageError::Transient { log: Some(log), .. } => {
                 Some(format!("all of its output: {}", log.display()))
             }

@@ -22,12 +22,13 @@ pub(super) async fn build(
     target: &str,
 ) -> Result<Written, StageError> {
     let Some(embedded) = &image.embedded else {
-        let why = format!(
-            "no Docker engine answers, and the image of {} says nothing under `embedded` in pipeline.yaml: start an engine, or \
-             say there which command makes the files of the final stage",
-            service.name
-        );
-        return Err(StageError::Config(why));
+        return Err(StageError::Absent {
+            what: format!(
+                "no Docker engine answers, and pipeline.yaml says nothing under `image.embedded` of {}",
+                service.name
+            ),
+            remedy: "start an engine, or say under `embedded` which command makes the files of the final stage",
+        });
     };
     let platform = host_platform(platform)?;
     let dockerfile = cx.root().join(&image.dockerfile);
@@ -60,10 +61,13 @@ fn host_platform(platform: &str) -> Result<(&str, &str), StageError> {
         Some(("linux", architecture)) if std::env::consts::OS == "linux" && architecture == host => {
             Ok(("linux", architecture))
         }
-        _ => Err(StageError::Config(format!(
-            "no Docker engine answers, and an image for {platform} cannot be built on {}/{host} without one",
-            std::env::consts::OS
-        ))),
+        _ => Err(StageError::Absent {
+            what: format!(
+                "no Docker engine answers, and an image for {platform} cannot be built on {}/{host} without one",
+                std::env::consts::OS
+            ),
+            remedy: "start an engine",
+        }),
     }
 }
 

@@ -8,7 +8,7 @@ mod embedded;
 pub mod layout;
 
 use serde::{Deserialize, Serialize};
-use xtask_core::config::{Image, Service};
+use xtask_core::config::{EnvName, Image, Service};
 use xtask_core::engine::Cx;
 use xtask_core::error::StageError;
 use xtask_core::ids::Digest;
@@ -66,6 +66,9 @@ pub async fn build(cx: &Cx, service: &Service, image: &Image, target: &str) -> R
             (Builder::Docker, docker::build(cx, &engine, image, &platform, target).await?)
         }
         None => {
+            if let Some(engine) = expected(cx) {
+                cx.note(format!("the Docker engine at {engine} does not answer; built without it"));
+            }
             cx.progress("no Docker engine answers: building the same image here", 0, None);
             (Builder::Embedded, embedded::build(cx, service, image, &platform, target).await?)
         }
@@ -73,6 +76,19 @@ pub async fn build(cx: &Cx, service: &Service, image: &Image, target: &str) -> R
     let layout::Written { digest, size } = written;
     cx.note(format!("{digest}, {} KiB, {}", size.div_ceil(1024), builder.describe()));
     Ok(Built { digest, builder, platform, size, layout: target.to_owned() })
+}
+
+const USUAL_SOCKET: &str = "/var/run/docker.sock";
+
+/// Whether a Docker engine is where one usually is.
+pub fn usual_socket_exists() -> bool {
+    std::path::Path::new(USUAL_SOCKET).exists()
+}
+
+/// Where this machine says that an engine is.
+fn expected(cx: &Cx) -> Option<String> {
+    let named = cx.variable(&EnvName::docker_host()).filter(|address| !address.is_empty());
+    named.map(str::to_owned).or_else(|| usual_socket_exists().then(|| USUAL_SOCKET.to_owned()))
 }
 
 /// Whether a Docker engine answers on this machine.

@@ -2,7 +2,7 @@
 //! of OCI layout behind and say its digest; nothing is pushed.
 
 use crate::image::{self, Built};
-use xtask_core::config::{Image, Limits, Service};
+use xtask_core::config::{EnvName, Image, Limits, Service};
 use xtask_core::engine::Cx;
 use xtask_core::error::StageError;
 use xtask_core::ids::{ServiceName, StageId};
@@ -35,12 +35,16 @@ impl Stage for Build {
     fn needs(&self) -> Needs {
         let mut inputs = self.service.inputs.clone();
         inputs.extend([self.image.dockerfile.clone(), format!("{}.dockerignore", self.image.dockerfile)]);
+        let mut env = self.service.env.clone();
+        env.push(EnvName::docker_host());
+        // An image that the one builder made is no answer for a machine where the other one would build.
+        let engine = format!("engine at its usual socket: {}", image::usual_socket_exists());
         Needs {
             programs: self.image.embedded.iter().map(|embedded| embedded.build.program.clone()).collect(),
-            env: self.service.env.clone(),
+            env,
             inputs,
             outputs: vec![layout(&self.service.name)],
-            settings: vec![format!("{:?}", self.image)],
+            settings: vec![format!("{:?}", self.image), engine],
             weight: Weight { cores: 2, memory_mib: 2048 },
             ..Needs::default()
         }

@@ -5,6 +5,7 @@
 
 mod caching;
 mod exit_codes;
+mod no_engine;
 mod repo;
 mod showing;
 mod stopping;

@@ -24,6 +24,11 @@ pub struct Argv {
 pub struct EnvName(pub(super) String);
 
 impl EnvName {
+    /// Where the Docker engine is, if not at its usual socket.
+    pub fn docker_host() -> EnvName {
+        EnvName("DOCKER_HOST".to_owned())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -2,6 +2,7 @@
 //! running, under a deadline, and can be stopped.
 
 use crate::cancel::Cancel;
+use crate::config::EnvName;
 use crate::error::StageError;
 use crate::event::{Event, Stream};
 use crate::ids::{NodeId, StageId};
@@ -224,6 +225,11 @@ impl Cx {
             used.notes.push(format!("{} could not be written: {error}", self.log.display()));
         }
         used.keep(std::iter::once(text));
+    }
+
+    /// The value of a variable that this stage's needs name, if it is set.
+    pub fn variable(&self, name: &EnvName) -> Option<&str> {
+        self.env.get(std::ffi::OsStr::new(name.as_str()))?.to_str()
     }
 
     /// Where cargo keeps what it downloads.

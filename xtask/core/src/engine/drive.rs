@@ -300,6 +300,7 @@ fn failure(error: StageError) -> Outcome {
         StageError::TimedOut => Outcome::TimedOut,
         StageError::Cancelled => Outcome::Cancelled,
         other @ (StageError::ToolMissing { .. }
+        | StageError::Absent { .. }
         | StageError::ToolBroke { .. }
         | StageError::Unreadable { .. }
         | StageError::Transient { .. }
