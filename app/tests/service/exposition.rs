@@ -92,6 +92,8 @@ fn the_metrics_port_speaks_openmetrics() -> io::Result<()> {
         kinds,
         [
             "app_build: info",
+            "app_environment: info",
+            "app_environment_mismatch: gauge",
             "http_request_duration_seconds: histogram",
             "http_requests_in_flight: gauge",
             "process_cpu_seconds: counter",
@@ -105,7 +107,10 @@ fn the_metrics_port_speaks_openmetrics() -> io::Result<()> {
     assert!(value("process_resident_memory_bytes").is_some_and(|bytes| bytes > 100_000.0));
     assert!(value("process_open_fds").is_some_and(|open| open >= 5.0));
     let build = samples.iter().find(|(name, ..)| name == "app_build_info").unwrap();
-    assert!(build.1.contains(r#"environment="dev""#), "{}", build.1);
+    assert!(build.1.contains(r#"commit="a \"quoted\" \\ {commit}\nin two lines""#), "{}", build.1);
+    let environment = samples.iter().find(|(name, ..)| name == "app_environment_info").unwrap();
+    assert_eq!(environment.1, r#"{configured="dev",expected=""}"#);
+    assert_eq!(value("app_environment_mismatch"), Some(0.0));
     Ok(())
 }
 

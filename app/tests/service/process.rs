@@ -175,16 +175,34 @@ fn help_is_printed_on_request_and_wrong_usage_is_two() -> Outcome {
 }
 
 #[test]
-fn a_configuration_of_another_environment_refuses_to_start() -> Outcome {
-    let output = app(&[("CONFIG_ENVIRONMENT", "prod"), ("POD_ENVIRONMENT", "beta")]).output()?;
-    assert_eq!(code(&output), Some(2));
-    let line: Value = serde_json::from_slice(&output.stdout)?;
-    assert_eq!(
-        (line["level"].as_str(), line["message"].as_str()),
-        (Some("ERROR"), Some("refusing to start"))
-    );
-    let error = line["error"].as_str().unwrap();
-    assert!(error.contains("\"prod\"") && error.contains("\"beta\""), "{error}");
+fn in_the_wrong_environment_it_lives_refuses_every_request_and_says_so_in_its_metrics() -> Outcome {
+    let vars = [
+        ("CONFIG_ENVIRONMENT", "prod"),
+        ("POD_ENVIRONMENT", "beta"),
+        ("SYS_ENV", "of-prod"),
+        ("DRAIN_SETTLE_SECONDS", "0"),
+    ];
+    let mut app = Running::start(&vars)?;
+    let line = app.line_with("wrong environment: refusing every request, never ready")?;
+    let said = ["level", "configured", "expected"].map(|key| line[key].as_str());
+    assert_eq!(said, [Some("ERROR"), Some("prod"), Some("beta")]);
+
+    assert_eq!(get(app.address, "/livez")?.status, 200);
+    for path in ["/readyz", "/healthz", "/version", "/private", "/", "/some/where?else"] {
+        let reply = get(app.address, path)?;
+        assert_eq!((reply.status, reply.body.as_str()), (503, "wrong environment\n"), "{path}");
+    }
+    let metrics = get(app.metrics, "/metrics")?.body;
+    for line in [
+        "app_environment_mismatch 1",
+        r#"app_environment_info{configured="prod",expected="beta"} 1"#,
+        r#"http_request_duration_seconds_count{method="GET",route="/readyz",status="503"} 1"#,
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
+
+    app.signal(Signal::TERM)?;
+    assert_eq!(app.child.wait()?.code(), Some(0));
     Ok(())
 }
 
