@@ -3,6 +3,8 @@
 use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 use crate::wire::{connect, get, send};
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,7 +13,7 @@ use serde_json::Value;
 type Outcome = io::Result<()>;
 
 /// The binary with a closed environment, on free ports of loopback.
-fn app(vars: &[(&str, &str)]) -> Command {
+pub(crate) fn app(vars: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_app"));
     command.env_clear().env("LISTEN_ADDR", "127.0.0.1:0").env("METRICS_ADDR", "127.0.0.1:0");
     command.envs(vars.iter().copied()).stdin(Stdio::null());
@@ -20,7 +22,7 @@ fn app(vars: &[(&str, &str)]) -> Command {
 
 pub(crate) struct Running {
     child: Child,
-    log: BufReader<ChildStdout>,
+    log: Receiver<String>,
     pub(crate) address: SocketAddr,
     pub(crate) metrics: SocketAddr,
 }
@@ -30,7 +32,7 @@ impl Running {
         let mut child = app(vars).stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut running = Self { child, log: BufReader::new(stdout), address: any, metrics: any };
+        let mut running = Self { child, log: lines(stdout), address: any, metrics: any };
         let serving = running.line_with("serving")?;
         let address = |key: &str| {
             serving[key].as_str().and_then(|text| text.parse().ok()).ok_or(io::ErrorKind::InvalidData)
@@ -41,13 +43,12 @@ impl Running {
 
     /// The next log line; every line has to be one JSON object.
     fn line(&mut self) -> io::Result<Value> {
-        let mut line = String::new();
-        self.log.read_line(&mut line)?;
+        let line = self.log.recv_timeout(Duration::from_mins(1)).map_err(io::Error::other)?;
         Ok(serde_json::from_str(&line)?)
     }
 
     /// The next log line with this message.
-    fn line_with(&mut self, message: &str) -> io::Result<Value> {
+    pub(crate) fn line_with(&mut self, message: &str) -> io::Result<Value> {
         loop {
             let line = self.line()?;
             if line["message"] == message {
@@ -56,9 +57,29 @@ impl Running {
         }
     }
 
-    fn signal(&self, signal: Signal) -> Outcome {
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits for the end; the exit code, unless a signal ended it.
+    pub(crate) fn wait(&mut self) -> io::Result<Option<i32>> {
+        Ok(self.child.wait()?.code())
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> Outcome {
         Ok(kill_process(Pid::from_child(&self.child), signal)?)
     }
+}
+
+/// Reads all the time, whether or not a test asks: a full pipe would stop the service.
+fn lines(stdout: ChildStdout) -> Receiver<String> {
+    let (send, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let _test_may_be_over = send.send(line);
+        }
+    });
+    lines
 }
 
 impl Drop for Running {
@@ -91,7 +112,7 @@ fn sigterm_turns_readiness_red_at_once_keeps_serving_and_ends_with_zero() -> Out
 
     app.signal(Signal::TERM)?;
     app.line_with("stopped")?;
-    assert_eq!(app.child.wait()?.code(), Some(0));
+    assert_eq!(app.wait()?, Some(0));
     Ok(())
 }
 
@@ -100,7 +121,7 @@ fn the_settle_time_ends_by_itself() -> Outcome {
     let mut app = Running::start(&[("DRAIN_SETTLE_SECONDS", "0")])?;
     app.signal(Signal::INT)?;
     assert_eq!(app.line_with("draining")?["signal"], "SIGINT");
-    assert_eq!(app.child.wait()?.code(), Some(0));
+    assert_eq!(app.wait()?, Some(0));
     Ok(())
 }
 
@@ -202,7 +223,7 @@ fn in_the_wrong_environment_it_lives_refuses_every_request_and_says_so_in_its_me
     }
 
     app.signal(Signal::TERM)?;
-    assert_eq!(app.child.wait()?.code(), Some(0));
+    assert_eq!(app.wait()?, Some(0));
     Ok(())
 }
 

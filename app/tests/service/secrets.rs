@@ -1,0 +1,255 @@
+//! Secret files: what is taken from the folder and when, and that a rotation needs no restart.
+
+use std::env::VarError;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::symlink;
+use std::time::{Duration, SystemTime};
+
+use app::config::Config;
+use app::metrics::Metrics;
+use app::secret::folder::{Folder, FolderError};
+use app::secret::{MAX_BYTES, Unusable};
+
+use crate::process::Running;
+use crate::volume::Volume;
+use crate::wire::{Reply, connect, send, until};
+
+type Outcome = io::Result<()>;
+
+fn holds(folder: &Folder, name: &str, value: &str) -> Option<bool> {
+    folder.with(name, |secret| secret.has_line(value))
+}
+
+/// The series of the secrets, without the age's value.
+fn series(folder: &Folder) -> Vec<String> {
+    let config = Config::read(|_| Err(VarError::NotPresent)).unwrap();
+    let text = Metrics::new(&config, folder).encode().unwrap();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("app_secret_"));
+    lines
+        .map(|line| if line.starts_with("age") { line.split(' ').next().unwrap() } else { line }.to_owned())
+        .collect()
+}
+
+fn age(folder: &Folder) -> f64 {
+    let config = Config::read(|_| Err(VarError::NotPresent)).unwrap();
+    let text = Metrics::new(&config, folder).encode().unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(r#"app_secret_age_seconds{secret="a"} "#));
+    value.unwrap().parse().unwrap()
+}
+
+fn backdate(volume: &Volume, hours: u64) -> Outcome {
+    let written = SystemTime::now() - Duration::from_hours(hours);
+    File::options().write(true).open(volume.path().join("a"))?.set_modified(written)
+}
+
+#[test]
+fn every_file_is_a_secret_and_the_volumes_own_entries_are_not() -> Outcome {
+    let volume = Volume::new(&[("a", b"one\n"), ("b.pem", b"two")])?;
+    let folder = Folder::open(Some(volume.path())).unwrap();
+    assert_eq!(folder.names(), ["a", "b.pem"]);
+    assert_eq!(holds(&folder, "a", "one"), Some(true));
+    assert_eq!(holds(&folder, "b.pem", "one"), Some(false));
+    assert_eq!(holds(&folder, "c", "one"), None);
+    Ok(())
+}
+
+#[test]
+fn a_plain_folder_works_too_and_its_folders_are_not_secrets() -> Outcome {
+    let plain = tempfile::tempdir()?;
+    fs::write(plain.path().join("a"), "one")?;
+    fs::create_dir(plain.path().join("sub"))?;
+    let folder = Folder::open(Some(plain.path())).unwrap();
+    assert_eq!(folder.names(), ["a"]);
+    fs::write(plain.path().join("a"), "two")?;
+    folder.refresh();
+    assert_eq!(holds(&folder, "a", "two"), Some(true));
+    Ok(())
+}
+
+#[test]
+fn without_a_folder_there_are_no_secrets_and_no_series() {
+    let folder = Folder::open(None).unwrap();
+    folder.refresh();
+    assert!(folder.names().is_empty() && series(&folder).is_empty());
+}
+
+#[test]
+fn a_moved_link_is_followed_and_counted_for_what_changed_only() -> Outcome {
+    let mut volume = Volume::new(&[("a", b"one"), ("b", b"same")])?;
+    let folder = Folder::open(Some(volume.path())).unwrap();
+    folder.refresh();
+    volume.replace(&[("a", b"two"), ("b", b"same"), ("c", b"new")])?;
+    folder.refresh();
+    folder.refresh();
+    assert_eq!(holds(&folder, "a", "two"), Some(true));
+    assert_eq!(holds(&folder, "a", "one"), Some(false));
+    assert_eq!(
+        series(&folder),
+        [
+            r#"age_seconds{secret="a"}"#,
+            r#"age_seconds{secret="b"}"#,
+            r#"age_seconds{secret="c"}"#,
+            r#"reloads_total{secret="a"} 1"#,
+            r#"reloads_total{secret="b"} 0"#,
+            r#"reloads_total{secret="c"} 1"#,
+            r#"reload_errors_total{secret="a"} 0"#,
+            r#"reload_errors_total{secret="b"} 0"#,
+            r#"reload_errors_total{secret="c"} 0"#,
+        ]
+    );
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_used_leaves_the_last_good_content_and_is_counted_each_time() -> Outcome {
+    let large = vec![b'x'; MAX_BYTES + 1];
+    for bad in [&b"not text \xff"[..], b"", b" \n", &large] {
+        let mut volume = Volume::new(&[("a", b"good")])?;
+        let folder = Folder::open(Some(volume.path())).unwrap();
+        volume.replace(&[("a", bad)])?;
+        folder.refresh();
+        folder.refresh();
+        assert_eq!(holds(&folder, "a", "good"), Some(true));
+        let counts = [r#"reloads_total{secret="a"} 0"#, r#"reload_errors_total{secret="a"} 2"#];
+        assert_eq!(series(&folder)[1..], counts);
+        volume.replace(&[("a", b"better")])?;
+        folder.refresh();
+        assert_eq!(holds(&folder, "a", "better"), Some(true));
+        let counts = [r#"reloads_total{secret="a"} 1"#, r#"reload_errors_total{secret="a"} 2"#];
+        assert_eq!(series(&folder)[1..], counts);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_file_or_a_folder_that_vanishes_leaves_the_last_good_content() -> Outcome {
+    let mut volume = Volume::new(&[("a", b"good")])?;
+    let folder = Folder::open(Some(volume.path())).unwrap();
+    volume.replace(&[])?;
+    folder.refresh();
+    drop(volume);
+    folder.refresh();
+    assert_eq!(holds(&folder, "a", "good"), Some(true));
+    assert_eq!(series(&folder)[2..], [r#"reload_errors_total{secret="a"} 2"#]);
+    Ok(())
+}
+
+#[test]
+fn the_age_is_that_of_the_content_not_of_the_volume() -> Outcome {
+    let mut volume = Volume::new(&[("a", b"one")])?;
+    backdate(&volume, 5)?;
+    let folder = Folder::open(Some(volume.path())).unwrap();
+    let hours = |count: f64| count * 3600.0..(count + 1.0) * 3600.0;
+    assert!(hours(5.0).contains(&age(&folder)), "{}", age(&folder));
+    // The kubelet writes every file when one changes; this one says the same as before.
+    volume.replace(&[("a", b"one"), ("b", b"new")])?;
+    folder.refresh();
+    assert!(hours(5.0).contains(&age(&folder)), "{}", age(&folder));
+    volume.replace(&[("a", b"two"), ("b", b"new")])?;
+    backdate(&volume, 2)?;
+    folder.refresh();
+    assert!(hours(2.0).contains(&age(&folder)), "{}", age(&folder));
+    Ok(())
+}
+
+#[test]
+fn at_start_a_file_that_is_no_secret_is_refused_by_name() -> Outcome {
+    let volume = Volume::new(&[("a", b"good"), ("bad", b"\xff")])?;
+    let error = Folder::open(Some(volume.path())).unwrap_err();
+    assert!(
+        matches!(&error, FolderError::File { name, why: Unusable::NotText, .. } if name == "bad"),
+        "{error}"
+    );
+
+    let dangling = tempfile::tempdir()?;
+    symlink("nowhere", dangling.path().join("a"))?;
+    let error = Folder::open(Some(dangling.path())).unwrap_err();
+    let why = Unusable::Unreadable(io::ErrorKind::NotFound);
+    assert!(
+        matches!(&error, FolderError::File { name, why: found, .. } if name == "a" && *found == why),
+        "{error}"
+    );
+
+    let error = Folder::open(Some(&dangling.path().join("missing"))).unwrap_err();
+    assert!(matches!(error, FolderError::Folder { .. }), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_pipe_among_the_files_does_not_make_the_service_wait() -> Outcome {
+    let plain = tempfile::tempdir()?;
+    let made = std::process::Command::new("mkfifo").arg(plain.path().join("a")).status()?;
+    assert!(made.success());
+    assert!(Folder::open(Some(plain.path())).is_err());
+    Ok(())
+}
+
+fn ask_private(stream: &mut std::net::TcpStream, token: &str) -> io::Result<Reply> {
+    send(stream, &format!("GET /private HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {token}\r\n\r\n"))
+}
+
+#[test]
+fn a_token_is_rotated_without_a_restart_and_without_a_refused_request() -> Outcome {
+    let mut volume = Volume::new(&[("api-token", b"old")])?;
+    let mut app = Running::start(&[("APP_SECRETS_DIR", volume.text())])?;
+    let mut kept_alive = connect(app.address)?;
+    assert_eq!(ask_private(&mut kept_alive, "old")?.status, 200);
+    assert_eq!(ask_private(&mut kept_alive, "new")?.status, 401);
+
+    // First the new one beside the old one: from here on callers move over, and none of them is refused.
+    volume.replace(&[("api-token", b"old\nnew\n")])?;
+    until("the new token is accepted", || {
+        assert_eq!(ask_private(&mut kept_alive, "old").unwrap().status, 200);
+        ask_private(&mut kept_alive, "new").unwrap().status == 200
+    })?;
+    volume.replace(&[("api-token", b"new")])?;
+    until("the old token is refused", || {
+        assert_eq!(ask_private(&mut kept_alive, "new").unwrap().status, 200);
+        ask_private(&mut kept_alive, "old").unwrap().status == 401
+    })?;
+
+    // The same process all along, over the same connection.
+    assert!(app.is_running());
+    Ok(())
+}
+
+#[test]
+fn without_a_token_nobody_is_let_in() -> Outcome {
+    let app = Running::start(&[])?;
+    for header in
+        ["", "authorization: Bearer \r\n", "authorization: Bearer x\r\n", "authorization: Basic x\r\n"]
+    {
+        let request = format!("GET /private HTTP/1.1\r\nhost: test\r\n{header}\r\n");
+        let reply = send(&mut connect(app.address)?, &request)?;
+        assert_eq!((reply.status, reply.header("www-authenticate")), (401, Some("Bearer")), "{header:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_secret_that_breaks_is_logged_once_by_name_and_again_when_it_recovers() -> Outcome {
+    let mut volume = Volume::new(&[("api-token", b"old")])?;
+    let mut app = Running::start(&[("APP_SECRETS_DIR", volume.text())])?;
+    volume.replace(&[])?;
+    let line = app.line_with("secret not reloaded, the last good one stays in use")?;
+    let said = ["level", "secret", "error"].map(|key| line[key].as_str());
+    assert_eq!(said, [Some("WARN"), Some("api-token"), Some("it is gone")]);
+    assert_eq!(ask_private(&mut connect(app.address)?, "old")?.status, 200);
+    volume.replace(&[("api-token", b"old")])?;
+    assert_eq!(app.line_with("secret can be read again")?["secret"], "api-token");
+    volume.replace(&[("api-token", b"new")])?;
+    assert_eq!(app.line_with("secret reloaded")?["secret"], "api-token");
+    Ok(())
+}
+
+#[test]
+fn a_folder_that_is_not_there_refuses_to_start() -> Outcome {
+    let output = crate::process::app(&[("APP_SECRETS_DIR", "/nowhere/secrets")]).output()?;
+    assert_eq!(output.status.code(), Some(2));
+    let line: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(line["message"], "refusing to start");
+    let error = line["error"].as_str().unwrap();
+    assert!(error.starts_with(r#"APP_SECRETS_DIR="/nowhere/secrets" cannot be read: "#), "{error}");
+    Ok(())
+}
