@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
@@ -28,17 +28,23 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Starts, and waits until it serves.
     pub(crate) fn start(vars: &[(&str, &str)]) -> io::Result<Self> {
-        let mut child = app(vars).stdout(Stdio::piped()).spawn()?;
-        let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut running = Self { child, log: lines(stdout), address: any, metrics: any };
+        let mut running = Self::spawn(vars)?;
         let serving = running.line_with("serving")?;
         let address = |key: &str| {
             serving[key].as_str().and_then(|text| text.parse().ok()).ok_or(io::ErrorKind::InvalidData)
         };
         (running.address, running.metrics) = (address("address")?, address("metrics")?);
         Ok(running)
+    }
+
+    /// Starts without waiting; there are no addresses yet.
+    pub(crate) fn spawn(vars: &[(&str, &str)]) -> io::Result<Self> {
+        let mut child = app(vars).stdout(Stdio::piped()).spawn()?;
+        let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let none_yet = SocketAddr::from(([127, 0, 0, 1], 0));
+        Ok(Self { child, log: lines(stdout), address: none_yet, metrics: none_yet })
     }
 
     /// The next log line; every line has to be one JSON object.
@@ -63,7 +69,12 @@ impl Running {
 
     /// Waits for the end; the exit code, unless a signal ended it.
     pub(crate) fn wait(&mut self) -> io::Result<Option<i32>> {
-        Ok(self.child.wait()?.code())
+        Ok(self.wait_status()?.code())
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait_status(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait()
     }
 
     pub(crate) fn signal(&self, signal: Signal) -> Outcome {

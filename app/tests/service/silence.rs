@@ -102,14 +102,14 @@ struct Watched {
 }
 
 impl Watched {
-    fn start(level: &str, secrets: &str) -> io::Result<Self> {
+    fn start(level: &str, secrets: &str, port: u16) -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
         let file = |name: &str| File::create(folder.path().join(name));
         // At most levels the log does not say which ports the kernel chose. A loopback address that belongs
         // to this process alone leaves no choice.
         let [_, high, middle, low] = std::process::id().to_be_bytes();
         let on = |port: u16| SocketAddr::from(([127, 128 | high, middle, low], port));
-        let (address, metrics) = (on(8080), on(9090));
+        let (address, metrics) = (on(port), on(port + 1000));
         let vars = [("LOG_LEVEL", level), ("APP_SECRETS_DIR", secrets), ("DRAIN_SETTLE_SECONDS", "0")];
         let mut command = app(&vars);
         command.env("LISTEN_ADDR", address.to_string()).env("METRICS_ADDR", metrics.to_string());
@@ -173,39 +173,45 @@ fn drive(app: &mut Watched, address: SocketAddr, metrics: SocketAddr, token: &st
 }
 
 #[test]
-fn no_reply_no_metric_and_no_log_line_at_any_level_holds_a_secret() -> io::Result<()> {
-    for level in ["error", "warn", "info", "debug", "trace"] {
-        let [first, second, broken, large] = MARKERS;
-        let mut volume = Volume::new(&[("api-token", first.as_bytes())])?;
-        let mut app = Watched::start(level, volume.text())?;
-        let (address, metrics) = (app.address, app.metrics);
-        drive(&mut app, address, metrics, first)?;
+fn no_reply_no_metric_and_no_log_line_at_any_level_holds_a_secret() {
+    // Side by side, because each waits for the folder to be looked at several times.
+    std::thread::scope(|scope| {
+        for (port, level) in (8080..).zip(["error", "warn", "info", "debug", "trace"]) {
+            scope.spawn(move || watch_for_secrets(level, port).unwrap());
+        }
+    });
+}
 
-        volume.replace(&[("api-token", second.as_bytes())])?;
-        until("reloaded", || app.scrape_has(metrics, r#"reloads_total{secret="api-token"} 1"#))?;
+fn watch_for_secrets(level: &str, port: u16) -> io::Result<()> {
+    let [first, second, broken, large] = MARKERS;
+    let mut volume = Volume::new(&[("api-token", first.as_bytes())])?;
+    let mut app = Watched::start(level, volume.text(), port)?;
+    let (address, metrics) = (app.address, app.metrics);
+    drive(&mut app, address, metrics, first)?;
+
+    volume.replace(&[("api-token", second.as_bytes())])?;
+    until("reloaded", || app.scrape_has(metrics, r#"reloads_total{secret="api-token"} 1"#))?;
+    drive(&mut app, address, metrics, second)?;
+
+    let broken = [broken.as_bytes(), b"\xff"].concat();
+    for (bad, error) in [(&broken, "not text"), (&large.repeat(MAX_BYTES / 8).into_bytes(), "too large")] {
+        volume.replace(&[("api-token", bad)])?;
+        // Two more than now: at least one of these attempts has begun after the change.
+        let seen = errors(metrics)?;
+        until(error, || errors(metrics).is_ok_and(|now| now >= seen + 2))?;
         drive(&mut app, address, metrics, second)?;
+    }
+    let pid = Pid::from_child(&app.child);
+    kill_process(pid, Signal::TERM)?;
+    assert_eq!(app.child.wait()?.code(), Some(0));
 
-        let broken = [broken.as_bytes(), b"\xff"].concat();
-        for (bad, error) in [(&broken, "not text"), (&large.repeat(MAX_BYTES / 8).into_bytes(), "too large")]
-        {
-            volume.replace(&[("api-token", bad)])?;
-            // Two more than now: at least one of these attempts has begun after the change.
-            let seen = errors(metrics)?;
-            until(error, || errors(metrics).is_ok_and(|now| now >= seen + 2))?;
-            drive(&mut app, address, metrics, second)?;
-        }
-        let pid = Pid::from_child(&app.child);
-        kill_process(pid, Signal::TERM)?;
-        assert_eq!(app.child.wait()?.code(), Some(0));
-
-        let all = app.written() + &app.received;
-        assert!(all.contains(r#"{"authorized":true}"#) && all.contains(r#"age_seconds{secret="api-token"}"#));
-        if level == "trace" {
-            assert!(all.contains("it is not UTF-8 text") && all.contains("it is larger than"), "{all}");
-        }
-        for marker in MARKERS {
-            assert_eq!(traces(&all, marker), [""; 0], "{marker} at {level}");
-        }
+    let all = app.written() + &app.received;
+    assert!(all.contains(r#"{"authorized":true}"#) && all.contains(r#"age_seconds{secret="api-token"}"#));
+    if level == "trace" {
+        assert!(all.contains("it is not UTF-8 text") && all.contains("it is larger than"), "{all}");
+    }
+    for marker in MARKERS {
+        assert_eq!(traces(&all, marker), [""; 0], "{marker} at {level}");
     }
     Ok(())
 }
