@@ -140,9 +140,12 @@ impl Faults {
         }
         // In tenths of a second, so that memory grows like that of a leak and not in steps.
         let tenth = usize::try_from(self.leak / 10).unwrap_or(usize::MAX);
+        if tenth == 0 {
+            return;
+        }
         let mut leaked = Vec::new();
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
-        while tenth > 0 {
+        loop {
             ticks.tick().await;
             // Not zero: the kernel gives no memory for pages of zeros.
             leaked.push(vec![1_u8; tenth]);

@@ -3,8 +3,8 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use rustix::process::Signal;
@@ -20,7 +20,7 @@ const BETWEEN_STEPS: usize = 50;
 /// What a load balancer knows: who was ready when it last looked.
 #[derive(Default)]
 struct Balancer {
-    ready: RwLock<Vec<SocketAddr>>,
+    ready: Mutex<Vec<SocketAddr>>,
     stopped: AtomicBool,
     /// Requests that each client has finished.
     done: [AtomicUsize; CLIENTS],
@@ -32,11 +32,15 @@ impl Balancer {
     fn look(&self, pods: &[&Running]) {
         let is_ready = |address| get(address, "/readyz").is_ok_and(|reply| reply.status == 200);
         let ready = pods.iter().map(|pod| pod.address).filter(|&address| is_ready(address)).collect();
-        *self.ready.write().unwrap() = ready;
+        *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = ready;
+    }
+
+    fn ready(&self) -> Vec<SocketAddr> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn knows(&self, pod: &Running) -> bool {
-        self.ready.read().unwrap().contains(&pod.address)
+        self.ready().contains(&pod.address)
     }
 
     /// Waits until every client has finished so many more requests: whatever it does next, it has chosen
@@ -55,7 +59,7 @@ impl Balancer {
         let mut turn = client;
         while !self.stopped.load(Ordering::SeqCst) {
             turn += 1;
-            let ready = self.ready.read().unwrap().clone();
+            let ready = self.ready();
             // A connection to a pod that is not chosen any more is closed by the client, as a balancer does.
             kept.retain(|(address, _)| ready.contains(address));
             let asked = ready.get(turn % ready.len().max(1)).map(|&address| ask(address, &mut kept));

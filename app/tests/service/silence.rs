@@ -1,8 +1,7 @@
 //! No secret leaves the service: not in a reply, a metric, a log line or an error, in no encoding, at no level.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use app::secret::MAX_BYTES;
@@ -29,11 +28,8 @@ fn base64(secret: &str, before: usize) -> String {
         .collect()
 }
 
-fn each_byte(secret: &str, write: impl Fn(&mut String, u8)) -> String {
-    secret.bytes().fold(String::new(), |mut out, byte| {
-        write(&mut out, byte);
-        out
-    })
+fn each_byte(secret: &str, write: impl Fn(u8) -> String) -> String {
+    secret.bytes().map(write).collect()
 }
 
 /// The forms in which a secret gets into texts, by name.
@@ -42,18 +38,18 @@ fn forms(secret: &str) -> Vec<(&'static str, String)> {
         ("raw", secret.to_owned()),
         ("escaped", secret.escape_debug().to_string()),
         ("escaped twice", secret.escape_debug().to_string().escape_debug().to_string()),
-        ("hex", each_byte(secret, |out, byte| write!(out, "{byte:02x}").unwrap())),
-        ("HEX", each_byte(secret, |out, byte| write!(out, "{byte:02X}").unwrap())),
-        ("percent", each_byte(secret, |out, byte| write!(out, "%{byte:02X}").unwrap())),
+        ("hex", each_byte(secret, |byte| format!("{byte:02x}"))),
+        ("HEX", each_byte(secret, |byte| format!("{byte:02X}"))),
+        ("percent", each_byte(secret, |byte| format!("%{byte:02X}"))),
         (
             "percent where needed",
-            each_byte(secret, |out, byte| match byte {
-                b if b.is_ascii_alphanumeric() => out.push(b.into()),
-                b => write!(out, "%{b:02X}").unwrap(),
+            each_byte(secret, |byte| match byte {
+                b if b.is_ascii_alphanumeric() => char::from(b).into(),
+                b => format!("%{b:02X}"),
             }),
         ),
         ("markup", secret.replace('&', "&amp;").replace('"', "&quot;")),
-        ("numbers", each_byte(secret, |out, byte| write!(out, "{byte}, ").unwrap())),
+        ("numbers", each_byte(secret, |byte| format!("{byte}, "))),
     ];
     for (name, before) in [("base64", 0), ("base64 behind one", 1), ("base64 behind two", 2)] {
         let text = base64(secret, before);
@@ -119,9 +115,9 @@ impl Watched {
         Ok(started)
     }
 
-    fn written(&self) -> String {
-        let read = |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap();
-        read("out") + &read("err")
+    fn written(&self) -> io::Result<String> {
+        let read = |name: &str| fs::read_to_string(self.folder.path().join(name));
+        Ok(read("out")? + &read("err")?)
     }
 
     /// Sends `request` and keeps every byte that comes back.
@@ -205,7 +201,7 @@ fn watch_for_secrets(level: &str, port: u16) -> io::Result<()> {
     kill_process(pid, Signal::TERM)?;
     assert_eq!(app.child.wait()?.code(), Some(0));
 
-    let all = app.written() + &app.received;
+    let all = app.written()? + &app.received;
     assert!(all.contains(r#"{"authorized":true}"#) && all.contains(r#"age_seconds{secret="api-token"}"#));
     if level == "trace" {
         assert!(all.contains("it is not UTF-8 text") && all.contains("it is larger than"), "{all}");

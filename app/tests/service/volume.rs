@@ -24,8 +24,9 @@ impl Volume {
         self.folder.path()
     }
 
+    /// The path as a variable takes it.
     pub(crate) fn text(&self) -> &str {
-        self.path().to_str().unwrap()
+        self.path().to_str().unwrap_or_default()
     }
 
     /// Swaps all files at once, and takes the links of those away that are no more.
