@@ -1,6 +1,6 @@
 //! The service from outside: through its sockets ([`http`], [`limits`], [`exposition`]) and as a process
 //! ([`process`], [`secrets`], [`silence`], [`rolling`]). With the feature `faults` also what a drill does
-//! ([`faults`]), and what a release must not hold ([`release`]).
+//! ([`faults`]), what a release must not hold ([`release`]), and what README.md must name ([`readme`]).
 
 mod exposition;
 #[cfg(feature = "faults")]
@@ -8,6 +8,8 @@ mod faults;
 mod http;
 mod limits;
 mod process;
+#[cfg(feature = "faults")]
+mod readme;
 #[cfg(feature = "faults")]
 mod release;
 mod rolling;

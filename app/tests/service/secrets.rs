@@ -138,6 +138,36 @@ fn a_file_or_a_folder_that_vanishes_leaves_the_last_good_content() -> Outcome {
     Ok(())
 }
 
+/// Both files say `number`.
+fn replace_both(volume: &mut Volume, number: u32) -> Outcome {
+    let text = number.to_string();
+    volume.replace(&[("a", text.as_bytes()), ("b", text.as_bytes())])
+}
+
+#[test]
+fn two_files_of_a_volume_are_never_taken_from_different_moments() -> Outcome {
+    const CHANGES: u32 = 500;
+    let mut volume = Volume::new(&[])?;
+    replace_both(&mut volume, 0)?;
+    let folder = Folder::open(Some(volume.path())).unwrap();
+    let changes = std::thread::spawn(move || {
+        (1..=CHANGES).try_for_each(|number| replace_both(&mut volume, number)).map(|()| volume)
+    });
+    let mut seen = 0;
+    until("the last change", || {
+        folder.refresh();
+        // Only ever forwards, and both the same.
+        let now = (seen..=CHANGES).find(|number| holds(&folder, "a", &number.to_string()) == Some(true));
+        seen = now.unwrap();
+        assert_eq!(holds(&folder, "b", &seen.to_string()), Some(true), "{seen}");
+        seen == CHANGES
+    })?;
+    let _volume = changes.join().unwrap()?;
+    let errors: Vec<_> = counters(&folder)?.into_iter().filter(|line| line.starts_with("_errors")).collect();
+    assert_eq!(errors, [r#"_errors_total{secret="a"} 0"#, r#"_errors_total{secret="b"} 0"#]);
+    Ok(())
+}
+
 #[test]
 fn the_age_is_that_of_the_content_not_of_the_volume() -> Outcome {
     let mut volume = Volume::new(&[("a", b"one")])?;
