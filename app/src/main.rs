@@ -72,7 +72,9 @@ fn run_service() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let secrets = match Folder::open(config.secrets_dir.as_deref()) {
+    // The secrets of another environment are not even read.
+    let secrets = config.secrets_dir.as_deref().filter(|_| !config.environment.is_wrong());
+    let secrets = match Folder::open(secrets) {
         Ok(secrets) => secrets,
         Err(error) => {
             tracing::error!(%error, "refusing to start");

@@ -116,9 +116,8 @@ impl Folder {
         if self.0.path.is_none() {
             return;
         }
-        let mut ticks = tokio::time::interval(POLL);
         loop {
-            ticks.tick().await;
+            tokio::time::sleep(POLL).await;
             let folder = self.clone();
             // Off the threads that serve requests: the folder may be on a disk that hangs.
             let _panicked = tokio::task::spawn_blocking(move || folder.refresh()).await;

@@ -212,6 +212,8 @@ fn in_the_wrong_environment_it_lives_refuses_every_request_and_says_so_in_its_me
         ("CONFIG_ENVIRONMENT", "prod"),
         ("POD_ENVIRONMENT", "beta"),
         ("SYS_ENV", "of-prod"),
+        // Elsewhere this would end it with exit code 2; here it is not even looked at.
+        ("APP_SECRETS_DIR", "/nowhere/secrets"),
         ("DRAIN_SETTLE_SECONDS", "0"),
     ];
     let mut app = Running::start(&vars)?;

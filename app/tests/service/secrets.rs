@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime};
 use app::config::Config;
 use app::metrics::Metrics;
 use app::secret::folder::{Folder, FolderError};
-use app::secret::{MAX_BYTES, Unusable};
+use app::secret::{MAX_BYTES, Secret, Unusable};
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
 
 use crate::process::Running;
 use crate::volume::Volume;
@@ -217,6 +219,48 @@ fn a_pipe_among_the_files_does_not_make_the_service_wait() -> Outcome {
     assert!(made.success());
     assert!(Folder::open(Some(plain.path())).is_err());
     Ok(())
+}
+
+/// Files as an operator may mount them; a name that no Secret may have cannot be mounted.
+fn files() -> impl Strategy<Value = std::collections::BTreeMap<String, Vec<u8>>> {
+    let content = prop_oneof![
+        3 => "[ -~]{0,40}\n?".prop_map(String::into_bytes),
+        1 => vec(any::<u8>(), 0..40),
+    ];
+    btree_map("[a-zA-Z0-9_-][a-zA-Z0-9._-]{0,40}", content, 0..5)
+}
+
+proptest! {
+    // Each case makes folders and files.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_is_mounted_good_files_are_used_and_one_bad_file_refuses_the_start(files in files()) {
+        let mounted: Vec<_> = files.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
+        let volume = Volume::new(&mounted)?;
+        let bad = files.iter().find(|(_, content)| Secret::from_file(content.to_vec()).is_err());
+        match (Folder::open(Some(volume.path())), bad) {
+            (Ok(folder), None) => prop_assert!(folder.names().iter().eq(files.keys())),
+            (Err(FolderError::File { name, .. }), Some((first, _))) => prop_assert_eq!(&name, first),
+            (opened, bad) => prop_assert!(false, "{:?} {:?}", opened, bad),
+        }
+    }
+
+    #[test]
+    fn whatever_comes_later_a_secret_in_use_is_replaced_only_by_a_good_one(later in files(), kept in "[a-z]{50}") {
+        let mut volume = Volume::new(&[("a", kept.as_bytes())])?;
+        let folder = Folder::open(Some(volume.path())).unwrap();
+        let mut mounted: Vec<_> = later.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
+        mounted.push(("a", b"\xff"));
+        mounted.dedup_by_key(|(name, _)| *name);
+        volume.replace(&mounted)?;
+        folder.refresh();
+        prop_assert_eq!(holds(&folder, "a", &kept), Some(true));
+        for (name, content) in later.iter().filter(|(name, _)| *name != "a") {
+            let good = Secret::from_file(content.clone()).is_ok();
+            prop_assert_eq!(folder.names().contains(name), good, "{}", name);
+        }
+    }
 }
 
 fn ask_private(stream: &mut std::net::TcpStream, token: &str) -> io::Result<Reply> {
