@@ -1,11 +1,12 @@
 //! Configuration: read once, at start, from environment variables; refused when it cannot be right.
 //!
 //! This is the only module that knows the variables' names. It must not hold secrets: everything here may be
-//! printed.
+//! printed. Secrets come as files ([`crate::secret`]); here is only the name of their folder.
 
 use std::env::VarError;
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -24,10 +25,33 @@ pub struct Config {
     pub log_level: LevelFilter,
     /// How long stopping may take.
     pub drain: Drain,
-    /// `CONFIG_ENVIRONMENT`: the environment that the mounted configuration was written for, when it says so.
-    pub environment: Option<String>,
+    /// Where it is, and where it was meant to be.
+    pub environment: Environment,
+    /// `APP_SECRETS_DIR`: the folder of secret files, when there is one.
+    pub secrets_dir: Option<PathBuf>,
     /// What is running.
     pub identity: Identity,
+    /// `FAULT`: what to do badly.
+    #[cfg(feature = "faults")]
+    pub faults: crate::faults::Faults,
+}
+
+/// What two sources say of the environment: they differ when the configuration of one has been applied to
+/// another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// `CONFIG_ENVIRONMENT`: the one that the configuration was written for, when it says so.
+    pub configured: Option<String>,
+    /// `POD_ENVIRONMENT`: the one that the pod's own metadata names, when it does.
+    pub expected: Option<String>,
+}
+
+impl Environment {
+    /// Whether both speak and disagree.
+    #[must_use]
+    pub fn is_wrong(&self) -> bool {
+        matches!((&self.configured, &self.expected), (Some(configured), Some(expected)) if configured != expected)
+    }
 }
 
 /// The two waits between SIGTERM and exit; their sum must stay below the pod's termination grace period.
@@ -54,44 +78,25 @@ pub struct Identity {
     pub image: String,
 }
 
-/// Why the configuration is refused.
+/// Why the configuration is refused: a variable does not parse.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum ConfigError {
-    /// A variable that does not parse.
-    #[error("{name}={value:?} is not {want}")]
-    Invalid {
-        /// The variable.
-        name: &'static str,
-        /// What it holds.
-        value: String,
-        /// What it should hold.
-        want: &'static str,
-    },
-    /// The configuration of one environment has been applied to another.
-    #[error(
-        "CONFIG_ENVIRONMENT is {config:?}, but POD_ENVIRONMENT is {pod:?}: this configuration is for elsewhere"
-    )]
-    WrongEnvironment {
-        /// What the configuration says.
-        config: String,
-        /// What the pod's own metadata says.
-        pod: String,
-    },
+#[error("{name}={value:?} is not {want}")]
+pub struct ConfigError {
+    /// The variable.
+    pub name: &'static str,
+    /// What it holds.
+    pub value: String,
+    /// What it should hold.
+    pub want: &'static str,
 }
 
 impl Config {
     /// Reads the configuration through `var`, which is [`std::env::var`] everywhere but in tests.
     ///
     /// # Errors
-    /// The first variable that does not parse, or a configuration written for another environment.
+    /// The first variable that does not parse.
     pub fn read(var: impl Fn(&'static str) -> Result<String, VarError>) -> Result<Self, ConfigError> {
         let vars = Vars(var);
-        let environment = vars.text("CONFIG_ENVIRONMENT")?;
-        if let (Some(config), Some(pod)) = (&environment, vars.text("POD_ENVIRONMENT")?)
-            && *config != pod
-        {
-            return Err(ConfigError::WrongEnvironment { config: config.clone(), pod });
-        }
         let unknown = || "unknown".to_owned();
         Ok(Self {
             sys_env: vars.text("SYS_ENV")?.unwrap_or_else(|| "helloworld".to_owned()),
@@ -106,13 +111,19 @@ impl Config {
                 settle: vars.seconds("DRAIN_SETTLE_SECONDS", 5)?,
                 deadline: vars.seconds("DRAIN_DEADLINE_SECONDS", 20)?,
             },
-            environment,
+            environment: Environment {
+                configured: vars.text("CONFIG_ENVIRONMENT")?,
+                expected: vars.text("POD_ENVIRONMENT")?,
+            },
+            secrets_dir: vars.text("APP_SECRETS_DIR")?.map(PathBuf::from),
             identity: Identity {
                 version: env!("CARGO_PKG_VERSION"),
                 commit: vars.text("APP_COMMIT")?.unwrap_or_else(unknown),
                 build: vars.text("APP_BUILD_NUMBER")?.unwrap_or_else(unknown),
                 image: vars.text("APP_IMAGE_DIGEST")?.unwrap_or_else(unknown),
             },
+            #[cfg(feature = "faults")]
+            faults: vars.parse("FAULT", crate::faults::WANT, crate::faults::Faults::default())?,
         })
     }
 }
@@ -130,11 +141,9 @@ impl<F: Fn(&'static str) -> Result<String, VarError>> Vars<F> {
             Ok(value) if value.is_empty() => Ok(None),
             Ok(value) => Ok(Some(value)),
             Err(VarError::NotPresent) => Ok(None),
-            Err(VarError::NotUnicode(raw)) => Err(ConfigError::Invalid {
-                name,
-                value: raw.to_string_lossy().into_owned(),
-                want: "valid UTF-8",
-            }),
+            Err(VarError::NotUnicode(raw)) => {
+                Err(ConfigError { name, value: raw.to_string_lossy().into_owned(), want: "valid UTF-8" })
+            }
         }
     }
 
@@ -144,9 +153,8 @@ impl<F: Fn(&'static str) -> Result<String, VarError>> Vars<F> {
         want: &'static str,
         default: T,
     ) -> Result<T, ConfigError> {
-        self.text(name)?.map_or(Ok(default), |value| {
-            value.parse().map_err(|_| ConfigError::Invalid { name, value, want })
-        })
+        self.text(name)?
+            .map_or(Ok(default), |value| value.parse().map_err(|_| ConfigError { name, value, want }))
     }
 
     fn seconds(&self, name: &'static str, default: u16) -> Result<Duration, ConfigError> {
@@ -158,6 +166,8 @@ impl<F: Fn(&'static str) -> Result<String, VarError>> Vars<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::select;
 
     fn read(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
         Config::read(|name| {
@@ -193,7 +203,8 @@ mod tests {
             ("DRAIN_SETTLE_SECONDS", "3"),
             ("DRAIN_DEADLINE_SECONDS", "4"),
             ("CONFIG_ENVIRONMENT", "dev"),
-            ("POD_ENVIRONMENT", "dev"),
+            ("POD_ENVIRONMENT", "beta"),
+            ("APP_SECRETS_DIR", "/secrets"),
             ("APP_COMMIT", "c"),
             ("APP_BUILD_NUMBER", "7"),
             ("APP_IMAGE_DIGEST", "sha256:d"),
@@ -205,13 +216,16 @@ mod tests {
             metrics: "[::1]:2".parse().unwrap(),
             log_level: LevelFilter::DEBUG,
             drain: Drain { settle: Duration::from_secs(3), deadline: Duration::from_secs(4) },
-            environment: Some("dev".into()),
+            environment: Environment { configured: Some("dev".into()), expected: Some("beta".into()) },
+            secrets_dir: Some("/secrets".into()),
             identity: Identity {
                 version: env!("CARGO_PKG_VERSION"),
                 commit: "c".into(),
                 build: "7".into(),
                 image: "sha256:d".into(),
             },
+            #[cfg(feature = "faults")]
+            faults: crate::faults::Faults::default(),
         };
         assert_eq!(config, expected);
     }
@@ -240,14 +254,64 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_of_another_environment_is_refused() {
-        let error = read(&[("CONFIG_ENVIRONMENT", "prod"), ("POD_ENVIRONMENT", "beta")]).unwrap_err();
-        assert_eq!(error, ConfigError::WrongEnvironment { config: "prod".into(), pod: "beta".into() });
+    fn the_environment_is_wrong_only_when_both_sides_speak_and_differ() {
+        for (configured, expected, wrong) in [
+            (None, None, false),
+            (Some("prod"), None, false),
+            (None, Some("prod"), false),
+            (Some("prod"), Some("prod"), false),
+            (Some("prod"), Some("beta"), true),
+            (Some("prod"), Some("PROD"), true),
+        ] {
+            let vars = [("CONFIG_ENVIRONMENT", configured), ("POD_ENVIRONMENT", expected)];
+            let vars = vars.map(|(name, value)| (name, value.unwrap_or_default()));
+            assert_eq!(read(&vars).unwrap().environment.is_wrong(), wrong, "{configured:?} {expected:?}");
+        }
     }
 
-    #[test]
-    fn one_side_alone_cannot_disagree() {
-        assert!(read(&[("CONFIG_ENVIRONMENT", "prod")]).is_ok());
-        assert!(read(&[("POD_ENVIRONMENT", "prod")]).is_ok());
+    const NAMES: [&str; 12] = [
+        "SYS_ENV",
+        "LISTEN_ADDR",
+        "METRICS_ADDR",
+        "LOG_LEVEL",
+        "DRAIN_SETTLE_SECONDS",
+        "DRAIN_DEADLINE_SECONDS",
+        "CONFIG_ENVIRONMENT",
+        "POD_ENVIRONMENT",
+        "APP_SECRETS_DIR",
+        "APP_COMMIT",
+        "APP_BUILD_NUMBER",
+        "APP_IMAGE_DIGEST",
+    ];
+
+    proptest! {
+        #[test]
+        fn any_value_is_taken_or_refused_by_name(name in select(&NAMES[..]), value: String) {
+            match read(&[(name, &value)]) {
+                Ok(_) => {}
+                Err(error) => prop_assert_eq!((error.name, error.value), (name, value)),
+            }
+        }
+
+        #[test]
+        fn seconds_are_taken_as_they_are(settle: u16, deadline: u16) {
+            let (one, other) = (settle.to_string(), deadline.to_string());
+            let vars = [("DRAIN_SETTLE_SECONDS", &*one), ("DRAIN_DEADLINE_SECONDS", &*other)];
+            let expected =
+                Drain { settle: Duration::from_secs(settle.into()), deadline: Duration::from_secs(deadline.into()) };
+            prop_assert_eq!(read(&vars).unwrap().drain, expected);
+        }
+
+        #[test]
+        fn an_address_survives_being_written_and_read(address: SocketAddr) {
+            let read = read(&[("LISTEN_ADDR", &address.to_string()), ("METRICS_ADDR", &address.to_string())]);
+            let Config { listen, metrics, .. } = read.unwrap();
+            prop_assert_eq!((listen.to_string(), metrics.to_string()), (address.to_string(), address.to_string()));
+        }
+
+        #[test]
+        fn text_reaches_its_field_unchanged(text in ".+") {
+            prop_assert_eq!(read(&[("SYS_ENV", &text)]).unwrap().sys_env, text);
+        }
     }
 }

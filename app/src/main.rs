@@ -5,11 +5,12 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use app::config::Config;
+use app::config::{Config, Environment};
 use app::healthcheck;
 use app::lifecycle::Lifecycle;
 use app::metrics::Metrics;
 use app::routes::{RequestLimits, guard, public};
+use app::secret::folder::Folder;
 use app::server::{ConnectionLimits, Listener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -71,8 +72,17 @@ fn run_service() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    // The secrets of another environment are not even read.
+    let secrets = config.secrets_dir.as_deref().filter(|_| !config.environment.is_wrong());
+    let secrets = match Folder::open(secrets) {
+        Ok(secrets) => secrets,
+        Err(error) => {
+            tracing::error!(%error, "refusing to start");
+            return ExitCode::from(2);
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match runtime.and_then(|runtime| runtime.block_on(serve(&config))) {
+    match runtime.and_then(|runtime| runtime.block_on(serve(&config, secrets))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "cannot serve");
@@ -81,18 +91,21 @@ fn run_service() -> ExitCode {
     }
 }
 
-async fn serve(config: &Config) -> std::io::Result<()> {
+async fn serve(config: &Config, secrets: Folder) -> std::io::Result<()> {
     // Before the sockets: a signal that comes while starting must not kill the process half way.
     let mut signals = Signals::listen()?;
+    #[cfg(feature = "faults")]
+    tokio::select! {
+        () = config.faults.before_listening() => {}
+        _ = signals.next() => return Ok(()),
+    }
     let lifecycle = Lifecycle::default();
-    let metrics = Metrics::new(config);
+    let metrics = Metrics::new(config, &secrets);
     let limits = ConnectionLimits::default();
-    let routes = guard(
-        public(config, lifecycle.clone()),
-        metrics.clone(),
-        lifecycle.clone(),
-        RequestLimits::default(),
-    );
+    let routes = public(config, lifecycle.clone(), secrets.clone());
+    #[cfg(feature = "faults")]
+    let routes = config.faults.clone().inject(routes);
+    let routes = guard(routes, metrics.clone(), lifecycle.clone(), RequestLimits::default());
 
     let metrics_listener = Listener::bind(config.metrics).await?;
     let listener = Listener::bind(config.listen).await?;
@@ -101,8 +114,16 @@ async fn serve(config: &Config) -> std::io::Result<()> {
         metrics = %metrics_listener.address(),
         version = config.identity.version,
         commit = config.identity.commit,
+        secrets = ?secrets.names(),
         "serving"
     );
+    let Environment { configured, expected } = &config.environment;
+    if config.environment.is_wrong() {
+        tracing::error!(configured, expected, "wrong environment: refusing every request, never ready");
+    }
+    tokio::spawn(secrets.watch());
+    #[cfg(feature = "faults")]
+    tokio::spawn(config.faults.clone().while_serving());
 
     // The metrics port outlives the public one, so that the drain itself can be watched.
     let (drained, done) = oneshot::channel::<()>();

@@ -1,7 +1,7 @@
 //! The metrics registry: which series exist and what labels they may carry.
 //!
-//! Every label value comes from a closed set (method, route pattern, status), so that no client can make
-//! series. Recording is the job of [`crate::observe`].
+//! Every label value comes from a closed set (method, route pattern, status) or from the deployment, so that
+//! no client can make series. Recording is the job of [`crate::observe`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::config::Config;
 use crate::process::Process;
+use crate::secret::folder::Folder;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -67,9 +68,9 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers everything; `config` supplies the constant series.
+    /// Registers everything; `config` supplies the constant series, `secrets` their ages.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, secrets: &Folder) -> Self {
         let mut registry = Registry::default();
         let durations =
             Family::new_with_constructor((|| Durations::new(BUCKETS.into_iter())) as fn() -> Durations);
@@ -84,15 +85,31 @@ impl Metrics {
         let identity = &config.identity;
         registry.register(
             "app_build",
-            "Which build is running, and for which environment it is configured",
+            "Which build is running",
             Info::new(vec![
                 ("version", identity.version.to_owned()),
                 ("commit", identity.commit.clone()),
                 ("build", identity.build.clone()),
                 ("image", identity.image.clone()),
-                ("environment", config.environment.clone().unwrap_or_default()),
             ]),
         );
+        let environment = &config.environment;
+        registry.register(
+            "app_environment",
+            "The environment that the configuration was written for, and the one that the pod is in",
+            Info::new(vec![
+                ("configured", environment.configured.clone().unwrap_or_default()),
+                ("expected", environment.expected.clone().unwrap_or_default()),
+            ]),
+        );
+        let mismatch = Gauge::<i64>::default();
+        mismatch.set(environment.is_wrong().into());
+        registry.register(
+            "app_environment_mismatch",
+            "1 when the configuration is that of another environment, and nothing is served",
+            mismatch,
+        );
+        registry.register_collector(Box::new(secrets.clone()));
         registry.register_collector(Box::new(Process::started_now()));
         Self { registry: Arc::new(registry), durations, in_flight }
     }

@@ -132,6 +132,7 @@ impl<'a> TraceParent<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn headers(name: HeaderName, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_bytes(value.as_bytes()).unwrap())])
@@ -187,6 +188,48 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-zz",
         ] {
             assert_eq!(TraceParent::of(&headers(TRACEPARENT, value)), None, "{value:?}");
+        }
+    }
+
+    fn header(name: HeaderName, value: &[u8]) -> HeaderMap {
+        HeaderMap::from_iter(HeaderValue::from_bytes(value).ok().map(|value| (name, value)))
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_as_a_request_id_the_id_in_use_is_harmless(sent: Vec<u8>) {
+            prop_assert!(is_harmless(&RequestId::of(&header(REQUEST_ID, &sent)).0));
+        }
+
+        #[test]
+        fn a_request_id_of_harmless_characters_is_kept(sent in "[A-Za-z0-9._-]{1,64}") {
+            prop_assert_eq!(RequestId::of(&header(REQUEST_ID, sent.as_bytes())).0, sent);
+        }
+
+        #[test]
+        fn a_traceparent_of_the_standards_form_is_understood(
+            trace in "[0-9a-f]{31}[1-9a-f]", parent in "[1-9a-f][0-9a-f]{15}", flags: u8
+        ) {
+            let headers = header(TRACEPARENT, format!("00-{trace}-{parent}-{flags:02x}").as_bytes());
+            let expected = TraceParent { trace_id: &trace, sampled: flags % 2 == 1 };
+            prop_assert_eq!(TraceParent::of(&headers), Some(expected));
+        }
+
+        // Near misses: mostly the right characters, mostly the right lengths.
+        #[test]
+        fn what_passes_for_a_trace_id_is_always_32_lower_hex_digits(
+            sent in "[0-9a-fA-F]{1,3}-[0-9a-fg]{31,33}-[0-9a-f]{15,17}-[0-9a-f]{1,3}(-[a-z]{0,3})?"
+        ) {
+            let headers = header(TRACEPARENT, sent.as_bytes());
+            if let Some(TraceParent { trace_id, .. }) = TraceParent::of(&headers) {
+                let hex = trace_id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+                prop_assert!(hex && trace_id.len() == 32, "{}", sent);
+            }
+        }
+
+        #[test]
+        fn any_bytes_as_a_traceparent_are_read_or_ignored(sent: Vec<u8>) {
+            let _either = TraceParent::of(&header(TRACEPARENT, &sent));
         }
     }
 }

@@ -7,9 +7,9 @@ use std::any::Any;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::{Json, Router, middleware, routing::get};
+use axum::{Json, Router, middleware, routing::any, routing::get};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -18,6 +18,10 @@ use crate::config::{Config, Identity};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::metrics::Metrics;
 use crate::observe::observe;
+use crate::secret::folder::Folder;
+
+/// The secret whose lines are the tokens that `/private` accepts.
+const API_TOKEN: &str = "api-token";
 
 /// What one request may cost.
 #[derive(Debug, Clone, Copy)]
@@ -39,18 +43,38 @@ struct Service {
     sys_env: String,
     identity: Identity,
     lifecycle: Lifecycle,
+    secrets: Folder,
 }
 
-/// The routes that the world sees, unguarded.
-pub fn public(config: &Config, lifecycle: Lifecycle) -> Router {
-    let service = Service { sys_env: config.sys_env.clone(), identity: config.identity.clone(), lifecycle };
+/// The routes that the world sees, unguarded. In the wrong environment there are none but the probes:
+/// [`misplaced`].
+pub fn public(config: &Config, lifecycle: Lifecycle, secrets: Folder) -> Router {
+    if config.environment.is_wrong() {
+        return misplaced();
+    }
+    let (sys_env, identity) = (config.sys_env.clone(), config.identity.clone());
+    let service = Service { sys_env, identity, lifecycle, secrets };
     Router::new()
         .route("/", get(home))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/version", get(version))
+        .route("/private", get(private))
         .with_state(service)
+}
+
+/// A service whose configuration is for elsewhere: alive, never ready, and of no use to anybody. It does not
+/// exit, because a process that is gone exports no metric that could raise an alert; and nothing is lost by
+/// staying, because what is never ready gets no traffic and stops the rollout.
+fn misplaced() -> Router {
+    let refused = || async { (StatusCode::SERVICE_UNAVAILABLE, "wrong environment\n") };
+    Router::new()
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(refused))
+        .route("/healthz", get(refused))
+        .route("/{*anything}", any(refused))
+        .route("/", any(refused))
 }
 
 /// Puts the limits around `router`, outermost last: record, catch panics, bound time, bound body.
@@ -91,6 +115,29 @@ async fn version(State(service): State<Service>) -> Json<Identity> {
     Json(service.identity)
 }
 
+#[derive(serde::Serialize)]
+struct Private {
+    authorized: bool,
+}
+
+/// What only the holder of the token may ask. Without a token to compare with, nobody may.
+async fn private(State(service): State<Service>, headers: HeaderMap) -> Response {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.to_str().ok()?));
+    let accepted = given.and_then(|given| service.secrets.with(API_TOKEN, |token| token.has_line(given)));
+    if accepted == Some(true) {
+        return Json(Private { authorized: true }).into_response();
+    }
+    let mut response = refusal(StatusCode::UNAUTHORIZED);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+/// The token of an `authorization` header; the scheme's case does not matter (RFC 9110, 11.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
 async fn home(State(service): State<Service>) -> Html<String> {
     let Identity { version, commit, build, .. } = &service.identity;
     let state = match service.lifecycle.phase() {
@@ -112,11 +159,13 @@ async fn home(State(service): State<Service>) -> Html<String> {
 <meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark">
 <title>app {version}</title>
+<main>
 <h1>It runs.</h1>
 <dl>
 {rows}</dl>
 <p>For machines: <a href="/healthz">health</a>, <a href="/readyz">readiness</a>, <a href="/livez">liveness</a>,
 <a href="/version">version</a>.</p>
+</main>
 </html>
 "#
     ))
@@ -170,6 +219,21 @@ async fn close_when_draining(State(lifecycle): State<Lifecycle>, mut response: R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_found_behind_its_scheme_only() {
+        for (value, token) in [
+            ("Bearer abc", Some("abc")),
+            ("bEARER  a b ", Some("a b")),
+            ("Bearer ", Some("")),
+            ("Bearer", None),
+            ("Basic abc", None),
+            ("Bearerabc", None),
+            ("", None),
+        ] {
+            assert_eq!(bearer(value), token, "{value:?}");
+        }
+    }
 
     #[test]
     fn text_from_the_environment_cannot_become_markup() {

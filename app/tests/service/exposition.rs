@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use crate::process::Running;
+use crate::volume::Volume;
 use crate::wire::get;
 
 /// What each declared family is, by name.
@@ -92,6 +93,8 @@ fn the_metrics_port_speaks_openmetrics() -> io::Result<()> {
         kinds,
         [
             "app_build: info",
+            "app_environment: info",
+            "app_environment_mismatch: gauge",
             "http_request_duration_seconds: histogram",
             "http_requests_in_flight: gauge",
             "process_cpu_seconds: counter",
@@ -105,7 +108,38 @@ fn the_metrics_port_speaks_openmetrics() -> io::Result<()> {
     assert!(value("process_resident_memory_bytes").is_some_and(|bytes| bytes > 100_000.0));
     assert!(value("process_open_fds").is_some_and(|open| open >= 5.0));
     let build = samples.iter().find(|(name, ..)| name == "app_build_info").unwrap();
-    assert!(build.1.contains(r#"environment="dev""#), "{}", build.1);
+    assert!(build.1.contains(r#"commit="a \"quoted\" \\ {commit}\nin two lines""#), "{}", build.1);
+    let environment = samples.iter().find(|(name, ..)| name == "app_environment_info").unwrap();
+    assert_eq!(environment.1, r#"{configured="dev",expected=""}"#);
+    assert_eq!(value("app_environment_mismatch"), Some(0.0));
+    Ok(())
+}
+
+#[test]
+fn secrets_are_exposed_under_the_names_that_alerts_use() -> io::Result<()> {
+    let volume = Volume::new(&[("api-token", b"one"), ("b.pem", b"two")])?;
+    let app = Running::start(&[("APP_SECRETS_DIR", volume.text())])?;
+    let (families, samples) = read(&get(app.metrics, "/metrics")?.body).unwrap();
+    let kinds: Vec<_> = families
+        .iter()
+        .filter(|(name, _)| name.starts_with("app_secret_"))
+        .map(|(name, kind)| (&**name, &**kind))
+        .collect();
+    let expected = [
+        ("app_secret_age_seconds", "gauge"),
+        ("app_secret_reload_errors", "counter"),
+        ("app_secret_reloads", "counter"),
+    ];
+    assert_eq!(kinds, expected);
+    let found: Vec<_> = samples.iter().filter(|(name, ..)| name.starts_with("app_secret_")).collect();
+    assert_eq!(found.len(), 6);
+    for (name, labels, value) in found {
+        assert!([r#"{secret="api-token"}"#, r#"{secret="b.pem"}"#].contains(&labels.as_str()), "{labels}");
+        match name.as_str() {
+            "app_secret_age_seconds" => assert!((0.0..3600.0).contains(value), "{value}"),
+            _ => assert!(name.ends_with("_total") && *value == 0.0, "{name} {value}"),
+        }
+    }
     Ok(())
 }
 

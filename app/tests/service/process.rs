@@ -2,7 +2,9 @@
 
 use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 use crate::wire::{connect, get, send};
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,7 +13,7 @@ use serde_json::Value;
 type Outcome = io::Result<()>;
 
 /// The binary with a closed environment, on free ports of loopback.
-fn app(vars: &[(&str, &str)]) -> Command {
+pub(crate) fn app(vars: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_app"));
     command.env_clear().env("LISTEN_ADDR", "127.0.0.1:0").env("METRICS_ADDR", "127.0.0.1:0");
     command.envs(vars.iter().copied()).stdin(Stdio::null());
@@ -20,17 +22,15 @@ fn app(vars: &[(&str, &str)]) -> Command {
 
 pub(crate) struct Running {
     child: Child,
-    log: BufReader<ChildStdout>,
+    log: Receiver<String>,
     pub(crate) address: SocketAddr,
     pub(crate) metrics: SocketAddr,
 }
 
 impl Running {
+    /// Starts, and waits until it serves.
     pub(crate) fn start(vars: &[(&str, &str)]) -> io::Result<Self> {
-        let mut child = app(vars).stdout(Stdio::piped()).spawn()?;
-        let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut running = Self { child, log: BufReader::new(stdout), address: any, metrics: any };
+        let mut running = Self::spawn(vars)?;
         let serving = running.line_with("serving")?;
         let address = |key: &str| {
             serving[key].as_str().and_then(|text| text.parse().ok()).ok_or(io::ErrorKind::InvalidData)
@@ -39,15 +39,22 @@ impl Running {
         Ok(running)
     }
 
+    /// Starts without waiting; there are no addresses yet.
+    pub(crate) fn spawn(vars: &[(&str, &str)]) -> io::Result<Self> {
+        let mut child = app(vars).stdout(Stdio::piped()).spawn()?;
+        let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let none_yet = SocketAddr::from(([127, 0, 0, 1], 0));
+        Ok(Self { child, log: lines(stdout), address: none_yet, metrics: none_yet })
+    }
+
     /// The next log line; every line has to be one JSON object.
     fn line(&mut self) -> io::Result<Value> {
-        let mut line = String::new();
-        self.log.read_line(&mut line)?;
+        let line = self.log.recv_timeout(Duration::from_mins(1)).map_err(io::Error::other)?;
         Ok(serde_json::from_str(&line)?)
     }
 
     /// The next log line with this message.
-    fn line_with(&mut self, message: &str) -> io::Result<Value> {
+    pub(crate) fn line_with(&mut self, message: &str) -> io::Result<Value> {
         loop {
             let line = self.line()?;
             if line["message"] == message {
@@ -56,9 +63,34 @@ impl Running {
         }
     }
 
-    fn signal(&self, signal: Signal) -> Outcome {
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits for the end; the exit code, unless a signal ended it.
+    pub(crate) fn wait(&mut self) -> io::Result<Option<i32>> {
+        Ok(self.wait_status()?.code())
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait_status(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> Outcome {
         Ok(kill_process(Pid::from_child(&self.child), signal)?)
     }
+}
+
+/// Reads all the time, whether or not a test asks: a full pipe would stop the service.
+fn lines(stdout: ChildStdout) -> Receiver<String> {
+    let (send, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let _test_may_be_over = send.send(line);
+        }
+    });
+    lines
 }
 
 impl Drop for Running {
@@ -91,7 +123,7 @@ fn sigterm_turns_readiness_red_at_once_keeps_serving_and_ends_with_zero() -> Out
 
     app.signal(Signal::TERM)?;
     app.line_with("stopped")?;
-    assert_eq!(app.child.wait()?.code(), Some(0));
+    assert_eq!(app.wait()?, Some(0));
     Ok(())
 }
 
@@ -100,7 +132,7 @@ fn the_settle_time_ends_by_itself() -> Outcome {
     let mut app = Running::start(&[("DRAIN_SETTLE_SECONDS", "0")])?;
     app.signal(Signal::INT)?;
     assert_eq!(app.line_with("draining")?["signal"], "SIGINT");
-    assert_eq!(app.child.wait()?.code(), Some(0));
+    assert_eq!(app.wait()?, Some(0));
     Ok(())
 }
 
@@ -175,16 +207,36 @@ fn help_is_printed_on_request_and_wrong_usage_is_two() -> Outcome {
 }
 
 #[test]
-fn a_configuration_of_another_environment_refuses_to_start() -> Outcome {
-    let output = app(&[("CONFIG_ENVIRONMENT", "prod"), ("POD_ENVIRONMENT", "beta")]).output()?;
-    assert_eq!(code(&output), Some(2));
-    let line: Value = serde_json::from_slice(&output.stdout)?;
-    assert_eq!(
-        (line["level"].as_str(), line["message"].as_str()),
-        (Some("ERROR"), Some("refusing to start"))
-    );
-    let error = line["error"].as_str().unwrap();
-    assert!(error.contains("\"prod\"") && error.contains("\"beta\""), "{error}");
+fn in_the_wrong_environment_it_lives_refuses_every_request_and_says_so_in_its_metrics() -> Outcome {
+    let vars = [
+        ("CONFIG_ENVIRONMENT", "prod"),
+        ("POD_ENVIRONMENT", "beta"),
+        ("SYS_ENV", "of-prod"),
+        // Elsewhere this would end it with exit code 2; here it is not even looked at.
+        ("APP_SECRETS_DIR", "/nowhere/secrets"),
+        ("DRAIN_SETTLE_SECONDS", "0"),
+    ];
+    let mut app = Running::start(&vars)?;
+    let line = app.line_with("wrong environment: refusing every request, never ready")?;
+    let said = ["level", "configured", "expected"].map(|key| line[key].as_str());
+    assert_eq!(said, [Some("ERROR"), Some("prod"), Some("beta")]);
+
+    assert_eq!(get(app.address, "/livez")?.status, 200);
+    for path in ["/readyz", "/healthz", "/version", "/private", "/", "/some/where?else"] {
+        let reply = get(app.address, path)?;
+        assert_eq!((reply.status, reply.body.as_str()), (503, "wrong environment\n"), "{path}");
+    }
+    let metrics = get(app.metrics, "/metrics")?.body;
+    for line in [
+        "app_environment_mismatch 1",
+        r#"app_environment_info{configured="prod",expected="beta"} 1"#,
+        r#"http_request_duration_seconds_count{method="GET",route="/readyz",status="503"} 1"#,
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
+
+    app.signal(Signal::TERM)?;
+    assert_eq!(app.wait()?, Some(0));
     Ok(())
 }
 
