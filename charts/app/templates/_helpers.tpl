@@ -36,6 +36,15 @@ environment: {{ .Values.environment }}
 {{- end }}
 {{- end }}
 
+{{- /* The most pods that there can be, and the fewest that there should be. */ -}}
+{{- define "app.mostPods" -}}
+{{ if .Values.autoscaling.enabled }}{{ .Values.autoscaling.maxReplicas }}{{ else }}{{ .Values.replicas }}{{ end }}
+{{- end }}
+
+{{- define "app.fewestPods" -}}
+{{ if .Values.autoscaling.enabled }}{{ .Values.autoscaling.minReplicas }}{{ else }}{{ .Values.replicas }}{{ end }}
+{{- end }}
+
 {{- /* Scanner exceptions of every workload that is deployed by tag; prod never is. Each is reviewed by its date. */ -}}
 {{- define "app.tagExceptions" -}}
 {{- if not .Values.image.digest }}
@@ -74,6 +83,31 @@ SYS_ENV: {{ .Values.sysEnv | quote }}
 {{ include "app.fullname" . }}-{{ include "app.config" . | sha256sum | trunc 10 }}
 {{- end }}
 
+{{- /* "yes" when there is a Secret; the ways of it are in secret.yaml. */ -}}
+{{- define "app.hasSecret" -}}
+{{- with .Values.secret }}
+{{- if ne .source "none" }}yes{{ end }}
+{{- end }}
+{{- end }}
+
+{{- define "app.secretName" -}}
+{{ include "app.fullname" . }}-secret
+{{- end }}
+
+{{- /* What an object is called in rules and dashboards; those files stay readable by their own tools, without escapes. */ -}}
+{{- define "app.filled" -}}
+{{- $pods := printf "%s-[a-z0-9]+-[a-z0-9]{5}" (include "app.fullname" .root) }}
+{{- $rules := .root.Values.metrics.rules }}
+{{- $filled := .text | replace "@name@" (include "app.fullname" .root) | replace "@namespace@" .root.Release.Namespace }}
+{{- $filled = $filled | replace "@pods@" $pods | replace "@environment@" .root.Values.environment }}
+{{- $filled = $filled | replace "@runbook@" $rules.runbook | replace "@floor@" (toString $rules.minimumRequestsPerSecond) }}
+{{- $filled = $filled | replace "@secretMaxAgeSeconds@" (toString (mul $rules.secretMaxAgeDays 86400)) }}
+{{- $filled = $filled | replace "@secretName@" (include "app.secretName" .root) }}
+{{- $certificate := $rules.certificate.name | default .root.Values.expose.ingress.tlsSecretName }}
+{{- $filled = $filled | replace "@certificate@" $certificate }}
+{{- $filled | replace "@certificateNamespace@" ($rules.certificate.namespace | default .root.Release.Namespace) }}
+{{- end }}
+
 {{- define "app.probe" -}}
 httpGet:
   path: {{ .path }}
@@ -81,4 +115,12 @@ httpGet:
 periodSeconds: {{ .periodSeconds }}
 timeoutSeconds: {{ .timeoutSeconds }}
 failureThreshold: {{ .failureThreshold }}
+{{- end }}
+
+{{- define "app.remoteRef" -}}
+remoteRef:
+  key: {{ required (printf "%s.key is missing: where the store has it" .at) .ref.key }}
+  {{- with .ref.property }}
+  property: {{ . }}
+  {{- end }}
 {{- end }}
