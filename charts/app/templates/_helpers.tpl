@@ -45,11 +45,11 @@ environment: {{ .Values.environment }}
 {{ if .Values.autoscaling.enabled }}{{ .Values.autoscaling.minReplicas }}{{ else }}{{ .Values.replicas }}{{ end }}
 {{- end }}
 
-{{- /* Scanner exceptions of every workload that is deployed by tag; prod never is. Each is reviewed by its date. */ -}}
+{{- /* Scanner exceptions of every workload that is deployed by tag; prod never is. Each ends on its date. */ -}}
 {{- define "app.tagExceptions" -}}
 {{- if not .Values.image.digest }}
-checkov.io/skip1: CKV_K8S_43=deployed by tag on a laptop or by hand to dev; pipelines pass the digest, prod demands it; review by 2027-05-31
-checkov.io/skip2: CKV_K8S_15=an image that was loaded into a local cluster is in no registry to ask; review by 2027-05-31
+checkov.io/skip1: CKV_K8S_43=deployed by tag on a laptop or by hand to dev; pipelines pass the digest, prod demands it; expires 2027-05-31
+checkov.io/skip2: CKV_K8S_15=an image that was loaded into a local cluster is in no registry to ask; expires 2027-05-31
 {{- end }}
 {{- end }}
 
