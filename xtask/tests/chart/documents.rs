@@ -15,7 +15,11 @@ fn leaves(value: &Value, place: &str) -> Vec<(String, String)> {
                 leaves(inner, &place)
             })
             .collect(),
-        _ => vec![(place.to_owned(), value.to_string().trim_matches('"').to_owned())],
+        _ => {
+            let text =
+                value.as_str().filter(|text| !text.is_empty()).map_or(value.to_string(), str::to_owned);
+            vec![(place.to_owned(), text)]
+        }
     }
 }
 

@@ -61,9 +61,9 @@ fn each_line_that_guards_something_is_in_the_table() {
             continue;
         }
         for line in text(&file).lines().map(str::trim) {
-            let is_comment =
-                line.starts_with('#') || line.starts_with("{{- /*") || line.starts_with("checkov.io/");
-            if is_comment || !GUARDS.iter().any(|guard| line.contains(guard)) {
+            let starts = ["#", "{{- /*", "{{- define", "checkov.io/"];
+            let says_nothing = starts.iter().any(|start| line.starts_with(start));
+            if says_nothing || !GUARDS.iter().any(|guard| line.contains(guard)) {
                 continue;
             }
             // Part of a line is enough to weaken it.
@@ -85,7 +85,10 @@ fn each_rule_that_is_weakened_turns_its_tests_red() {
     for RuleMutation { rules, from, to, red } in RULES {
         let folder = copy();
         let app = folder.path().join("app");
-        weaken(&app.join("rules").join(rules), from, to);
+        // Windows differ and selectors do not, so here one change may be one of several lines.
+        let file = app.join("rules").join(rules);
+        assert!(text(&file).contains(from), "this must stand in {}:\n{from}", file.display());
+        fs::write(&file, text(&file).replace(from, to)).unwrap();
         let ran = rule_tests(&app, red);
         if ran.passed || !ran.all.contains("FAILED:") || !ran.all.contains("got:") {
             unnoticed.push(format!("{rules}: {from:?} → {to:?}: {red} stays green\n{}", ran.all));
