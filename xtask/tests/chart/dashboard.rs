@@ -81,8 +81,8 @@ fn binary() -> PathBuf {
     assert!(built.status.success());
     let said = String::from_utf8(built.stdout).unwrap();
     let artifacts = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let found = artifacts.filter_map(|artifact| Some(PathBuf::from(artifact["executable"].as_str()?))).last();
-    found.unwrap()
+    let mut found = artifacts.filter_map(|artifact| Some(PathBuf::from(artifact["executable"].as_str()?)));
+    found.next_back().unwrap()
 }
 
 impl Service {
