@@ -1,5 +1,10 @@
+{{- /* Pods are called <this>-<10 letters>-<5 letters>, by which rules and dashboards know them; Kubernetes cuts that name at 63. */ -}}
 {{- define "app.fullname" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name }}{{ else }}{{ .Release.Name }}-{{ .Chart.Name }}{{ end }}
+{{- $name := ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) (contains .Chart.Name .Release.Name) }}
+{{- if gt (len $name) 46 }}
+{{- fail (printf "%s is longer than 46 letters: take a shorter name for the release" $name) }}
+{{- end }}
+{{- $name }}
 {{- end }}
 
 {{- define "app.selector" -}}

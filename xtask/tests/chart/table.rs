@@ -141,6 +141,8 @@ pub(crate) const TABLE: &[Mutation] = &[
     m("configmap.yaml", "immutable: true\n", "", "configmap", "holds what the service is told, and cannot change"),
     m("configmap.yaml", "helm.sh/resource-policy: keep", "example.com/a: b", "configmap", "stays for the pods of the previous revision"),
     m("_helpers.tpl", " | sha256sum | trunc 10 }}", " | len }}", "configmap", "has a name that follows its content"),
+    m("_helpers.tpl", "gt (len $name) 46", "gt (len $name) 53", "values", "refuses a name that would be cut in those of pods"),
+    m("_helpers.tpl", "fail (printf \"%s is longer", "print (printf \"%s is longer", "values", "refuses a name that would be cut in those of pods"),
     // Network.
     m("networkpolicy.yaml", "policyTypes: [\"Ingress\", \"Egress\"]\n  ingress:\n    - ports", "policyTypes: [\"Ingress\"]\n  ingress:\n    - ports", "networkpolicy", POLICY),
     m("networkpolicy.yaml", "policyTypes: [\"Ingress\", \"Egress\"]\n  ingress: []", "policyTypes: [\"Egress\"]\n  ingress: []", "networkpolicy", TEST_POLICY),
