@@ -68,7 +68,7 @@ pub enum Command {
     Secrets(RunArgs),
     /// Lint every Dockerfile (hadolint).
     Dockerfile(RunArgs),
-    /// Lint, render, validate and unit-test every chart (Helm, kubeconform, helm-unittest).
+    /// Lint, render, validate and unit-test every chart (Helm, kubeconform, helm-unittest, promtool).
     Chart(RunArgs),
     /// Format, validate and plan the Terraform root module, and judge the plan.
     Terraform(RunArgs),

@@ -1,5 +1,10 @@
+{{- /* Pods are called <this>-<10 letters>-<5 letters>, by which rules and dashboards know them; Kubernetes cuts that name at 63. */ -}}
 {{- define "app.fullname" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name }}{{ else }}{{ .Release.Name }}-{{ .Chart.Name }}{{ end }}
+{{- $name := ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) (contains .Chart.Name .Release.Name) }}
+{{- if gt (len $name) 46 }}
+{{- fail (printf "%s is longer than 46 letters: take a shorter name for the release" $name) }}
+{{- end }}
+{{- $name }}
 {{- end }}
 
 {{- define "app.selector" -}}
@@ -36,11 +41,20 @@ environment: {{ .Values.environment }}
 {{- end }}
 {{- end }}
 
-{{- /* Scanner exceptions of every workload that is deployed by tag; prod never is. Each is reviewed by its date. */ -}}
+{{- /* The most pods that there can be, and the fewest that there should be. */ -}}
+{{- define "app.mostPods" -}}
+{{ if .Values.autoscaling.enabled }}{{ .Values.autoscaling.maxReplicas }}{{ else }}{{ .Values.replicas }}{{ end }}
+{{- end }}
+
+{{- define "app.fewestPods" -}}
+{{ if .Values.autoscaling.enabled }}{{ .Values.autoscaling.minReplicas }}{{ else }}{{ .Values.replicas }}{{ end }}
+{{- end }}
+
+{{- /* Scanner exceptions of every workload that is deployed by tag; prod never is. Each ends on its date. */ -}}
 {{- define "app.tagExceptions" -}}
 {{- if not .Values.image.digest }}
-checkov.io/skip1: CKV_K8S_43=deployed by tag on a laptop or by hand to dev; pipelines pass the digest, prod demands it; review by 2027-05-31
-checkov.io/skip2: CKV_K8S_15=an image that was loaded into a local cluster is in no registry to ask; review by 2027-05-31
+checkov.io/skip1: CKV_K8S_43=deployed by tag on a laptop or by hand to dev; pipelines pass the digest, prod demands it; expires 2027-05-31
+checkov.io/skip2: CKV_K8S_15=an image that was loaded into a local cluster is in no registry to ask; expires 2027-05-31
 {{- end }}
 {{- end }}
 
@@ -74,6 +88,31 @@ SYS_ENV: {{ .Values.sysEnv | quote }}
 {{ include "app.fullname" . }}-{{ include "app.config" . | sha256sum | trunc 10 }}
 {{- end }}
 
+{{- /* "yes" when there is a Secret; the ways of it are in secret.yaml. */ -}}
+{{- define "app.hasSecret" -}}
+{{- with .Values.secret }}
+{{- if ne .source "none" }}yes{{ end }}
+{{- end }}
+{{- end }}
+
+{{- define "app.secretName" -}}
+{{ include "app.fullname" . }}-secret
+{{- end }}
+
+{{- /* What an object is called in rules and dashboards; those files stay readable by their own tools, without escapes. */ -}}
+{{- define "app.filled" -}}
+{{- $pods := printf "%s-[a-z0-9]+-[a-z0-9]{5}" (include "app.fullname" .root) }}
+{{- $rules := .root.Values.metrics.rules }}
+{{- $filled := .text | replace "@name@" (include "app.fullname" .root) | replace "@namespace@" .root.Release.Namespace }}
+{{- $filled = $filled | replace "@pods@" $pods | replace "@environment@" .root.Values.environment }}
+{{- $filled = $filled | replace "@runbook@" $rules.runbook | replace "@floor@" (toString $rules.minimumRequestsPerSecond) }}
+{{- $filled = $filled | replace "@secretMaxAgeSeconds@" (toString (mul $rules.secretMaxAgeDays 86400)) }}
+{{- $filled = $filled | replace "@secretName@" (include "app.secretName" .root) }}
+{{- $certificate := $rules.certificate.name | default .root.Values.expose.ingress.tlsSecretName }}
+{{- $filled = $filled | replace "@certificate@" $certificate }}
+{{- $filled | replace "@certificateNamespace@" ($rules.certificate.namespace | default .root.Release.Namespace) }}
+{{- end }}
+
 {{- define "app.probe" -}}
 httpGet:
   path: {{ .path }}
@@ -81,4 +120,12 @@ httpGet:
 periodSeconds: {{ .periodSeconds }}
 timeoutSeconds: {{ .timeoutSeconds }}
 failureThreshold: {{ .failureThreshold }}
+{{- end }}
+
+{{- define "app.remoteRef" -}}
+remoteRef:
+  key: {{ required (printf "%s.key is missing: where the store has it" .at) .ref.key }}
+  {{- with .ref.property }}
+  property: {{ . }}
+  {{- end }}
 {{- end }}

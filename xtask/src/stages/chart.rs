@@ -1,5 +1,5 @@
 //! `chart`: every chart lints and renders with every values file, what it renders is valid for each Kubernetes minor that is
-//! supported, and its own unit tests pass.
+//! supported, Prometheus can read its rules, and its own tests of templates and rules pass.
 
 use serde::{Deserialize, Serialize};
 use xtask_core::config::{Limits, Pipeline};
@@ -10,18 +10,22 @@ use xtask_core::ids::StageId;
 use xtask_core::outcome::Verdict;
 use xtask_core::policy::{self, Strictness};
 use xtask_core::stage::{Needs, Pure, Stage};
-use xtask_core::tools::{helm, helm_unittest, kubeconform};
+use xtask_core::tools::{helm, helm_unittest, kubeconform, promtool};
 
 /// Where renders are left for other stages, relative to the root: one folder a chart, one file a values file.
 pub(super) const RENDERS: &str = "target/xtask/charts";
 
 /// What was seen of the charts.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct ChartFacts {
     /// Each render that was validated: chart, values file, resources.
     pub renders: Vec<Render>,
     /// Unit tests that ran, over all charts.
     pub unit_tests: u64,
+    /// Recording rules and alerts that Prometheus can read, over all renders.
+    pub rules: u64,
+    /// Tests of rules that ran, over all charts.
+    pub rule_tests: u64,
     /// What was found.
     pub observations: Vec<Observation>,
 }
@@ -39,9 +43,14 @@ pub struct Render {
     pub kubernetes: Vec<String>,
 }
 
-/// The charts, relative to the root.
+/// The charts.
 #[derive(Debug)]
-pub struct Chart(Vec<String>);
+pub struct Chart {
+    /// Relative to the root.
+    charts: Vec<String>,
+    /// Whether one of them makes rules, so that somebody without any does not have to install what reads them.
+    rules: bool,
+}
 
 /// Every chart that is configured, once.
 pub(super) fn charts(pipeline: &Pipeline) -> Vec<String> {
@@ -56,7 +65,8 @@ impl Chart {
     /// The stage, if there is any chart.
     pub(super) fn of(pipeline: &Pipeline) -> Option<Self> {
         let charts = charts(pipeline);
-        (!charts.is_empty()).then_some(Chart(charts))
+        let rules = charts.iter().any(|chart| promtool::has_rules(&pipeline.root, chart));
+        (!charts.is_empty()).then_some(Chart { charts, rules })
     }
 }
 
@@ -66,20 +76,23 @@ impl Stage for Chart {
     type Facts = ChartFacts;
 
     fn needs(&self) -> Needs {
+        let mut tools = vec![helm::TOOL, helm_unittest::TOOL, kubeconform::TOOL];
+        tools.extend(self.rules.then_some(promtool::TOOL));
         Needs {
-            tools: vec![helm::TOOL, helm_unittest::TOOL, kubeconform::TOOL],
-            inputs: self.0.iter().map(|chart| format!("{chart}/**")).collect(),
+            tools,
+            inputs: self.charts.iter().map(|chart| format!("{chart}/**")).collect(),
             outputs: vec![RENDERS.to_owned()],
-            settings: self.0.clone(),
+            settings: self.charts.clone(),
             ..Needs::default()
         }
     }
 
     async fn run(&self, cx: &Cx) -> Result<ChartFacts, StageError> {
-        let mut facts = ChartFacts { renders: Vec::new(), unit_tests: 0, observations: Vec::new() };
+        let mut facts = ChartFacts::default();
         // What an earlier run rendered from values files that are gone must not be validated or scanned.
         helm::clear_renders(cx, RENDERS)?;
-        for chart in &self.0 {
+        for chart in &self.charts {
+            let mut rules = promtool::Rules::new(cx)?;
             let values = helm::values_files(cx.root(), chart)?;
             let variants = std::iter::once(None).chain(values.into_iter().map(Some));
             for values in variants {
@@ -94,6 +107,11 @@ impl Stage for Chart {
                 };
                 let valid = kubeconform::validate(cx, &render).await?;
                 facts.observations.extend(valid.observations);
+                if self.rules {
+                    let read = rules.check(cx, &render).await?;
+                    facts.rules += read.count;
+                    facts.observations.extend(read.observations);
+                }
                 facts.renders.push(Render {
                     chart: chart.clone(),
                     values,
@@ -103,6 +121,9 @@ impl Stage for Chart {
             }
             let tested = helm_unittest::test(cx, chart).await?;
             facts.unit_tests += tested.tests;
+            facts.observations.extend(tested.observations);
+            let tested = rules.test(cx, chart).await?;
+            facts.rule_tests += tested.count;
             facts.observations.extend(tested.observations);
         }
         Ok(facts)

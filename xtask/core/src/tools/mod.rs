@@ -15,6 +15,7 @@ pub mod helm;
 pub mod helm_unittest;
 pub mod junit;
 pub mod kubeconform;
+pub mod promtool;
 pub mod provision;
 pub mod syft;
 pub mod terraform;
