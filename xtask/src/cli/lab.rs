@@ -47,7 +47,8 @@ pub enum LabCommand {
         /// Which one.
         #[command(flatten)]
         lab: LabArgs,
-        /// The folder of an OCI layout, such as target/xtask/images/SERVICE, or a file that `docker save` wrote.
+        /// The folder of an OCI layout, such as target/xtask/images/SERVICE; a file that `docker save` wrote; or one static
+        /// program, of which an image is made.
         image: PathBuf,
         /// The repository and tag in the registry: hello:dev.
         reference: String,

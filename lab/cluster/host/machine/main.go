@@ -1,7 +1,7 @@
 // Machine starts one machine of a lab: a process that is the first of its own process, mount, network, host name and IPC
 // namespaces and of its own control group, with the programs of a node or of the control plane beneath it.
 //
-//	machine start SPEC    starts it and ends; SPEC is a file of JSON, see spec
+//	machine start SPEC PARENT    starts it and ends; SPEC is a file of JSON, see spec, PARENT the process that asks
 //
 // The kernel keeps the books. Killing the machine's first process takes every process, mount, interface and packet filter rule of
 // the machine with it, however many there are and whoever made them. On the host nothing is left but the machine's folder and its
@@ -71,12 +71,14 @@ type program struct {
 func main() {
 	var err error
 	switch {
-	case len(os.Args) == 3 && os.Args[1] == "start":
-		err = start(os.Args[2])
+	case len(os.Args) == 4 && os.Args[1] == "start":
+		if err = follow(os.Args[3]); err == nil {
+			err = start(os.Args[2])
+		}
 	case len(os.Args) == 3 && os.Args[1] == initArgument:
 		err = initialize(os.Args[2])
 	default:
-		err = fmt.Errorf("usage: machine start SPEC")
+		err = fmt.Errorf("usage: machine start SPEC PARENT")
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "machine: %v\n", err)

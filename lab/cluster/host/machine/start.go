@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -28,6 +29,20 @@ const (
 type record struct {
 	Pid     int    `json:"pid"`
 	Started uint64 `json:"started"`
+}
+
+// follow makes this process end when the one that asks does. A machine that nobody waits for must not appear later, when somebody
+// else has already looked for what is to be removed.
+func follow(parent string) error {
+	// The signal is sent to the thread that asked for it.
+	runtime.LockOSThread()
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return err
+	}
+	if strconv.Itoa(os.Getppid()) != parent {
+		return errors.New("whoever asked for this machine is gone")
+	}
+	return nil
 }
 
 // start makes the machine. Whenever it is killed, either nothing is left but an empty control group, or the machine runs and its

@@ -1,10 +1,10 @@
 // Registry is the lab's image registry (CNCF distribution), and what puts images into it.
 //
 //	registry serve CONFIGURATION         serves
-//	registry push SOURCE REFERENCE       pushes an OCI layout (a folder) or what `docker save` wrote (a file)
-//	registry wrap PROGRAM REFERENCE      pushes an image that holds one static program
+//	registry push SOURCE REFERENCE       pushes an OCI layout (a folder), what `docker save` wrote, or an image made of one
+//	                                     static program; prints the digest
 //
-// The last two print the digest. The registry is reached without TLS: it listens inside a lab and on the host's loopback device.
+// The registry is reached without TLS: it listens inside a lab and on the host's loopback device.
 package main
 
 import (
@@ -43,10 +43,8 @@ func run(args []string) error {
 		return registry.RootCmd.Execute()
 	case len(args) == 3 && args[0] == "push":
 		return push(args[1], args[2])
-	case len(args) == 3 && args[0] == "wrap":
-		return wrap(args[1], args[2])
 	}
-	return errors.New("usage: registry serve CONFIGURATION | push SOURCE REFERENCE | wrap PROGRAM REFERENCE")
+	return errors.New("usage: registry serve CONFIGURATION | push SOURCE REFERENCE")
 }
 
 func push(source, reference string) error {
@@ -59,6 +57,9 @@ func push(source, reference string) error {
 		return err
 	}
 	if !about.IsDir() {
+		if isProgram(source) {
+			return wrap(source, to)
+		}
 		image, err := tarball.ImageFromPath(source, nil)
 		if err != nil {
 			return fmt.Errorf("%s: %w", source, err)
@@ -91,12 +92,20 @@ func push(source, reference string) error {
 	return pushed(to, image, remote.Write(to, image))
 }
 
-// wrap makes the same image of the same program, byte for byte.
-func wrap(program, reference string) error {
-	to, err := name.ParseReference(reference, name.Insecure)
+// isProgram looks for the first bytes of an executable file of Linux.
+func isProgram(path string) bool {
+	file, err := os.Open(path)
 	if err != nil {
-		return err
+		return false
 	}
+	defer file.Close()
+	magic := make([]byte, 4)
+	_, err = io.ReadFull(file, magic)
+	return err == nil && string(magic) == "\x7fELF"
+}
+
+// wrap makes the same image of the same program, byte for byte.
+func wrap(program string, to name.Reference) error {
 	content, err := os.ReadFile(program)
 	if err != nil {
 		return err

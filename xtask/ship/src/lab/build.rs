@@ -14,7 +14,7 @@ use super::state::{Labs, write, write_json};
 use crate::say;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -61,8 +61,15 @@ const MADE: [&str; 10] = [
 ];
 
 /// The names under which `kube` is another program.
-const LINKS: [&str; 7] =
-    ["etcd", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet"];
+const LINKS: [&str; 7] = [
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-proxy",
+    "kube-scheduler",
+    "kubectl",
+    "kubelet",
+];
 
 /// A build that is whole.
 #[derive(Debug, Clone)]
@@ -113,7 +120,9 @@ pub(super) async fn ensure(labs: &Labs, host: &Host) -> Result<Build, LabError> 
     if let Some(build) = find(labs, &key) {
         return Ok(build);
     }
-    say::progress(&format!("building Kubernetes {KUBERNETES}, etcd and containerd, once; this takes minutes"));
+    say::progress(&format!(
+        "building Kubernetes {KUBERNETES}, etcd and containerd, once; this takes minutes"
+    ));
     let (source, bin) = (folder.join("src"), folder.join("bin"));
     for stale in [&source, &bin] {
         if stale.exists() {
@@ -132,10 +141,25 @@ pub(super) async fn ensure(labs: &Labs, host: &Host) -> Result<Build, LabError> 
     }
     let sizes = sizes(&bin).map_err(LabError::io("read", &bin))?;
     if let Some(absent) = MADE.iter().find(|name| !sizes.contains_key(**name)) {
-        return Err(LabError::broke("the build is not whole", format!("it made no `{absent}`")));
+        return Err(LabError::broke("the build is not whole", &format!("it made no `{absent}`")));
     }
     write_json(&folder.join("build.json"), &Manifest { sizes })?;
-    find(labs, &key).ok_or_else(|| LabError::broke("the build is not whole", "its files changed meanwhile"))
+    prune(labs, &key);
+    find(labs, &key).ok_or_else(|| LabError::broke("the build is not whole", &"its files changed meanwhile"))
+}
+
+/// Removes the builds that no lab runs and nobody is making: each takes a quarter of a gigabyte.
+fn prune(labs: &Labs, key: &str) {
+    let used = labs.names().into_iter().filter_map(|name| labs.of(&name).load().ok()?).map(|lab| lab.build);
+    let used: BTreeSet<String> = used.chain([key.to_owned()]).collect();
+    for entry in fs::read_dir(labs.builds()).into_iter().flatten().filter_map(Result::ok) {
+        let lock = File::open(entry.path().join("lock"));
+        let idle = lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok());
+        if idle && !used.contains(&*entry.file_name().to_string_lossy()) {
+            // What cannot be removed only takes room.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Everything that decides what is built. Another patch release of Go builds the same well enough.
@@ -152,7 +176,13 @@ fn key() -> String {
     hasher.finalize().to_hex()[..12].to_owned()
 }
 
-async fn compile(host: &Host, go: &Path, module: &Path, bin: &Path, packages: &[&str]) -> Result<(), LabError> {
+async fn compile(
+    host: &Host,
+    go: &Path,
+    module: &Path,
+    bin: &Path,
+    packages: &[&str],
+) -> Result<(), LabError> {
     let mut command = host.command(go, module);
     let version = "-X k8s.io/component-base/version";
     let (major, minor) = ("1", KUBERNETES.split('.').nth(1).unwrap_or_default());
@@ -222,6 +252,22 @@ mod tests {
     }
 
     #[test]
+    fn builds_that_a_lab_runs_stay_and_others_go() {
+        use super::super::names::LabName;
+        use super::super::state::{Lab, Ports};
+        let folder = tempfile::tempdir().unwrap();
+        let labs = Labs::below(folder.path());
+        for key in ["new", "used", "old"] {
+            write(&labs.builds().join(key).join("lock"), b"").unwrap();
+        }
+        let lab = Lab::new(1, "used".into(), Ports { api: 1, registry: 2 });
+        labs.of(&LabName::new("dev").unwrap()).save(&lab).unwrap();
+        prune(&labs, "new");
+        let left = ["new", "used", "old"].map(|key| labs.builds().join(key).exists());
+        assert_eq!(left, [true, true, false]);
+    }
+
+    #[test]
     fn a_build_is_found_when_it_is_whole_and_only_then() {
         let folder = tempfile::tempdir().unwrap();
         let labs = Labs::below(folder.path());
@@ -229,7 +275,8 @@ mod tests {
         assert!(find(&labs, "k").is_none());
         write(&place.join("bin/kube"), b"program").unwrap();
         assert!(find(&labs, "k").is_none(), "it was not finished");
-        write_json(&place.join("build.json"), &Manifest { sizes: sizes(&place.join("bin")).unwrap() }).unwrap();
+        write_json(&place.join("build.json"), &Manifest { sizes: sizes(&place.join("bin")).unwrap() })
+            .unwrap();
         assert_eq!(find(&labs, "k").unwrap().program("kube"), place.join("bin/kube"));
         write(&place.join("bin/kube"), b"progra").unwrap();
         assert!(find(&labs, "k").is_none(), "a file is cut short");

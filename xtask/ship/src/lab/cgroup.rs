@@ -30,8 +30,12 @@ pub(super) struct Hierarchy {
 /// The hierarchies of this machine.
 pub(super) fn hierarchies() -> Result<Vec<Hierarchy>, LabError> {
     let path = Path::new("/proc/self/mountinfo");
-    let text = fs::read_to_string(path).map_err(LabError::io("read", path))?;
-    Ok(mounted(&text))
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(mounted(&text)),
+        // Not Linux: there are none, and nothing of a lab can be in them.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(LabError::io("read", path)(error)),
+    }
 }
 
 /// The hierarchies in the text of `mountinfo`. The same one may be mounted twice; its first place is taken.
@@ -144,8 +148,9 @@ pub(super) fn destroy(
             break;
         }
         if Instant::now() > end {
-            let why = refused.first().map_or_else(|| format!("processes {left:?} do not die"), ToString::to_string);
-            return Err(LabError::broke(format!("cannot remove the control groups of the lab {lab}"), why));
+            let why =
+                refused.first().map_or_else(|| format!("processes {left:?} do not die"), ToString::to_string);
+            return Err(LabError::broke(format!("cannot remove the control groups of the lab {lab}"), &why));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -175,7 +180,10 @@ fn remove(folder: &Path) -> io::Result<()> {
 
 fn folders(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 #[cfg(test)]

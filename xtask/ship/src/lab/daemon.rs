@@ -10,9 +10,11 @@ use std::process::{Command, Stdio};
 /// Starts a machine from its specification and waits until its programs are being started.
 pub(super) fn start(launcher: &Path, spec: &Path) -> Result<(), LabError> {
     #[expect(clippy::disallowed_methods, reason = "what outlives the command cannot be under its guard")]
-    let output = Command::new(launcher).arg("start").arg(spec).stdin(Stdio::null()).env_clear().output();
+    let mut command = Command::new(launcher);
+    command.arg("start").arg(spec).arg(std::process::id().to_string()).stdin(Stdio::null()).env_clear();
+    let output = command.output();
     let what = || format!("cannot start the machine of {}", spec.display());
-    let output = output.map_err(|error| LabError::broke(what(), error))?;
+    let output = output.map_err(|error| LabError::broke(what(), &error))?;
     if output.status.success() {
         return Ok(());
     }

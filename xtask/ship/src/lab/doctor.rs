@@ -23,7 +23,9 @@ pub(super) fn check(host: &Host) -> Result<(), LabError> {
     if !root {
         reasons.push("this is not root, and only root may make namespaces and control groups".to_owned());
     }
-    for (bit, name, why) in [(21, "CAP_SYS_ADMIN", "mounts and namespaces"), (12, "CAP_NET_ADMIN", "networks")] {
+    for (bit, name, why) in
+        [(21, "CAP_SYS_ADMIN", "mounts and namespaces"), (12, "CAP_NET_ADMIN", "networks")]
+    {
         if root && capabilities.is_some_and(|set| set & (1 << bit) == 0) {
             reasons.push(format!("{name} is missing, which {why} need"));
         }
@@ -42,7 +44,9 @@ pub(super) fn check(host: &Host) -> Result<(), LabError> {
     }
     let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
     if !known.lines().any(|line| line.split_whitespace().last() == Some("overlay")) {
-        reasons.push("the kernel has no overlay file system (`modprobe overlay` loads it, if there is one)".to_owned());
+        reasons.push(
+            "the kernel has no overlay file system (`modprobe overlay` loads it, if there is one)".to_owned(),
+        );
     }
     if reasons.is_empty() { Ok(()) } else { Err(LabError::Unfit(reasons)) }
 }

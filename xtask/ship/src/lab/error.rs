@@ -61,7 +61,7 @@ impl LabError {
     }
 
     /// A program's failure.
-    pub(super) fn broke(what: impl Into<String>, why: impl ToString) -> LabError {
+    pub(super) fn broke(what: impl Into<String>, why: &impl ToString) -> LabError {
         LabError::Broke { what: what.into(), why: why.to_string(), log: None }
     }
 

@@ -39,7 +39,12 @@ impl Host {
     pub(super) fn find(&self, name: &str) -> Option<PathBuf> {
         // Administrators' programs are often not on the PATH of a user who became root.
         let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-        self.ambient.path().into_iter().chain(more).map(|folder| folder.join(name)).find(|path| path.is_file())
+        self.ambient
+            .path()
+            .into_iter()
+            .chain(more)
+            .map(|folder| folder.join(name))
+            .find(|path| path.is_file())
     }
 
     /// Waits, unless the command is stopped.
@@ -87,7 +92,8 @@ impl Host {
         args: impl IntoIterator<Item = S>,
         input: Option<Vec<u8>>,
     ) -> Result<String, LabError> {
-        let here = std::env::current_dir().map_err(|error| LabError::broke("no working directory", error))?;
+        let here =
+            std::env::current_dir().map_err(|error| LabError::broke("no working directory", &error))?;
         let mut command = self.command(program, &here);
         command.args = args.into_iter().map(Into::into).collect();
         command.stdin = input.map_or(Stdin::Null, Stdin::Bytes);
@@ -99,4 +105,3 @@ impl Host {
         self.supervisor.shutdown().await;
     }
 }
-

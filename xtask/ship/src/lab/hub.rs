@@ -7,10 +7,8 @@ use super::state::Ports;
 use serde_json::{Value, json};
 
 /// Who talks to the API server from the hub, and as whom: the name of the certificate and its common name.
-const CLIENTS: [(&str, &str); 2] = [
-    ("controller-manager", "system:kube-controller-manager"),
-    ("scheduler", "system:kube-scheduler"),
-];
+const CLIENTS: [(&str, &str); 2] =
+    [("controller-manager", "system:kube-controller-manager"), ("scheduler", "system:kube-scheduler")];
 
 /// The certificates of the hub and of the lab's administrator.
 pub(super) fn certificates(hub: &str, keys: &str) -> Vec<Value> {
@@ -61,65 +59,78 @@ pub(super) fn files() -> Vec<(String, Value)> {
 
 /// The ways in from the host.
 pub(super) fn forwards(ports: Ports) -> Vec<Forward> {
-    let lead = |from: u16, to: u16| Forward { from: format!("127.0.0.1:{from}"), to: format!("127.0.0.1:{to}") };
+    let lead =
+        |from: u16, to: u16| Forward { from: format!("127.0.0.1:{from}"), to: format!("127.0.0.1:{to}") };
     vec![lead(ports.api, API_PORT), lead(ports.registry, REGISTRY_PORT)]
 }
 
 /// What runs in it.
 pub(super) fn programs() -> Vec<Program> {
     let pki = |file: &str| etc(&format!("pki/{file}"));
-    let etcd = Program::new("etcd", [
-        "--data-dir=/var/lib/etcd",
-        "--listen-client-urls=http://127.0.0.1:2379",
-        "--advertise-client-urls=http://127.0.0.1:2379",
-        "--listen-peer-urls=http://127.0.0.1:2380",
-        // A lab's state is worth no wait for the disk.
-        "--unsafe-no-fsync",
-        "--log-level=warn",
-    ]);
-    let apiserver = Program::new("kube-apiserver", [
-        format!("--advertise-address={HUB_ADDRESS}"),
-        format!("--secure-port={API_PORT}"),
-        "--etcd-servers=http://127.0.0.1:2379".to_owned(),
-        format!("--service-cluster-ip-range={SERVICES}"),
-        "--authorization-mode=Node,RBAC".to_owned(),
-        "--enable-admission-plugins=NodeRestriction".to_owned(),
-        "--allow-privileged=true".to_owned(),
-        format!("--client-ca-file={}", pki("ca.crt")),
-        format!("--tls-cert-file={}", pki("apiserver.crt")),
-        format!("--tls-private-key-file={}", pki("apiserver.key")),
-        format!("--kubelet-certificate-authority={}", pki("ca.crt")),
-        format!("--kubelet-client-certificate={}", pki("apiserver-kubelet.crt")),
-        format!("--kubelet-client-key={}", pki("apiserver-kubelet.key")),
-        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-        format!("--service-account-key-file={}", pki("sa.pub")),
-        format!("--service-account-signing-key-file={}", pki("sa.key")),
-        format!("--requestheader-client-ca-file={}", pki("front-proxy-ca.crt")),
-        "--requestheader-allowed-names=front-proxy".to_owned(),
-        "--requestheader-extra-headers-prefix=X-Remote-Extra-".to_owned(),
-        "--requestheader-group-headers=X-Remote-Group".to_owned(),
-        "--requestheader-username-headers=X-Remote-User".to_owned(),
-        format!("--proxy-client-cert-file={}", pki("front-proxy.crt")),
-        format!("--proxy-client-key-file={}", pki("front-proxy.key")),
-        // No kube-proxy runs in the hub: extensions are called at their pods.
-        "--enable-aggregator-routing=true".to_owned(),
-    ])
+    let etcd = Program::new(
+        "etcd",
+        [
+            "--data-dir=/var/lib/etcd",
+            "--listen-client-urls=http://127.0.0.1:2379",
+            "--advertise-client-urls=http://127.0.0.1:2379",
+            "--listen-peer-urls=http://127.0.0.1:2380",
+            // A lab's state is worth no wait for the disk.
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        ],
+    );
+    let apiserver = Program::new(
+        "kube-apiserver",
+        [
+            format!("--advertise-address={HUB_ADDRESS}"),
+            format!("--secure-port={API_PORT}"),
+            "--etcd-servers=http://127.0.0.1:2379".to_owned(),
+            format!("--service-cluster-ip-range={SERVICES}"),
+            "--authorization-mode=Node,RBAC".to_owned(),
+            "--enable-admission-plugins=NodeRestriction".to_owned(),
+            "--allow-privileged=true".to_owned(),
+            format!("--client-ca-file={}", pki("ca.crt")),
+            format!("--tls-cert-file={}", pki("apiserver.crt")),
+            format!("--tls-private-key-file={}", pki("apiserver.key")),
+            format!("--kubelet-certificate-authority={}", pki("ca.crt")),
+            format!("--kubelet-client-certificate={}", pki("apiserver-kubelet.crt")),
+            format!("--kubelet-client-key={}", pki("apiserver-kubelet.key")),
+            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+            format!("--service-account-key-file={}", pki("sa.pub")),
+            format!("--service-account-signing-key-file={}", pki("sa.key")),
+            format!("--requestheader-client-ca-file={}", pki("front-proxy-ca.crt")),
+            "--requestheader-allowed-names=front-proxy".to_owned(),
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-".to_owned(),
+            "--requestheader-group-headers=X-Remote-Group".to_owned(),
+            "--requestheader-username-headers=X-Remote-User".to_owned(),
+            format!("--proxy-client-cert-file={}", pki("front-proxy.crt")),
+            format!("--proxy-client-key-file={}", pki("front-proxy.key")),
+            // No kube-proxy runs in the hub: extensions are called at their pods.
+            "--enable-aggregator-routing=true".to_owned(),
+        ],
+    )
     .after("tcp:127.0.0.1:2379");
-    let controllers = Program::new("kube-controller-manager", [
-        format!("--kubeconfig={}", etc("controller-manager.kubeconfig")),
-        // Each node's file of networks says which addresses its pods get.
-        "--controllers=*,-nodeipam".to_owned(),
-        "--use-service-account-credentials=true".to_owned(),
-        format!("--service-account-private-key-file={}", pki("sa.key")),
-        format!("--root-ca-file={}", pki("ca.crt")),
-        "--leader-elect=false".to_owned(),
-        "--secure-port=0".to_owned(),
-    ]);
-    let scheduler = Program::new("kube-scheduler", [
-        format!("--kubeconfig={}", etc("scheduler.kubeconfig")),
-        "--leader-elect=false".to_owned(),
-        "--secure-port=0".to_owned(),
-    ]);
+    let controllers = Program::new(
+        "kube-controller-manager",
+        [
+            format!("--kubeconfig={}", etc("controller-manager.kubeconfig")),
+            // Each node's file of networks says which addresses its pods get.
+            "--controllers=*,-nodeipam".to_owned(),
+            "--use-service-account-credentials=true".to_owned(),
+            format!("--service-account-private-key-file={}", pki("sa.key")),
+            format!("--root-ca-file={}", pki("ca.crt")),
+            "--leader-elect=false".to_owned(),
+            "--secure-port=0".to_owned(),
+        ],
+    );
+    let scheduler = Program::new(
+        "kube-scheduler",
+        [
+            format!("--kubeconfig={}", etc("scheduler.kubeconfig")),
+            "--leader-elect=false".to_owned(),
+            "--secure-port=0".to_owned(),
+        ],
+    );
     let mut registry = Program::new("registry", ["serve".to_owned(), etc("registry.json")]);
     // It would look for a collector of traces otherwise.
     registry.env.insert("OTEL_TRACES_EXPORTER", "none");

@@ -40,7 +40,7 @@ pub(crate) fn main(command: &LabCommand, ambient: &Ambient) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(run(command, ambient)),
-        Err(error) => Err(LabError::broke("cannot start", error)),
+        Err(error) => Err(LabError::broke("cannot start", &error)),
     };
     match result {
         Ok(()) => ExitCode::Passed,
@@ -56,7 +56,7 @@ async fn run(command: &LabCommand, ambient: &Ambient) -> Result<(), LabError> {
         LabError::Usage("no place for labs: neither HOME nor XDG_CACHE_HOME is set".to_owned())
     })?;
     let labs = Labs::below(&cache);
-    let host = Host::new(ambient).map_err(|error| LabError::broke("no signals", error))?;
+    let host = Host::new(ambient).map_err(|error| LabError::broke("no signals", &error))?;
     let result = dispatch(&host, &labs, command).await;
     host.close().await;
     result
@@ -143,13 +143,7 @@ async fn load(host: &Host, labs: &Labs, lab: &Lab, image: &Path, reference: &str
     Ok(())
 }
 
-fn switch(
-    host: &Host,
-    labs: &Labs,
-    name: &LabName,
-    power: Power,
-    nodes: &[Node],
-) -> Result<(), LabError> {
+fn switch(host: &Host, labs: &Labs, name: &LabName, power: Power, nodes: &[Node]) -> Result<(), LabError> {
     let home = labs.of(name);
     let _held = home.lock(|| say::progress(&format!("waiting for another command on the lab {name}")))?;
     match power {
@@ -160,9 +154,9 @@ fn switch(
 
 fn logs(home: &Home, lab: &Lab, component: &str) -> Result<(), LabError> {
     let machines = lab.machines();
-    let known = component
-        .split_once('/')
-        .filter(|(machine, program)| machines.iter().any(|name| name == machine) && !program.contains(['/', '.']));
+    let known = component.split_once('/').filter(|(machine, program)| {
+        machines.iter().any(|name| name == machine) && !program.contains(['/', '.'])
+    });
     let Some((machine, program)) = known else {
         return Err(LabError::Usage(format!("`{component}` is no MACHINE/COMPONENT, such as n1/kubelet")));
     };

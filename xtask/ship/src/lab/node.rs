@@ -52,7 +52,9 @@ pub(super) fn texts() -> Vec<(String, String)> {
         // Whatever registry an image's name begins with, its bytes come from the lab's: nothing is pulled from elsewhere.
         (
             "certs.d/_default/hosts.toml".to_owned(),
-            format!("[host.\"http://{HUB_ADDRESS}:{REGISTRY_PORT}\"]\ncapabilities = [\"pull\", \"resolve\"]\n"),
+            format!(
+                "[host.\"http://{HUB_ADDRESS}:{REGISTRY_PORT}\"]\ncapabilities = [\"pull\", \"resolve\"]\n"
+            ),
         ),
         // Pods have no names of the host's network to look up.
         ("resolv.conf".to_owned(), String::new()),
@@ -64,16 +66,19 @@ pub(super) fn programs(node: Node) -> Vec<Program> {
     let api = format!("tcp:{HUB_ADDRESS}:{API_PORT}");
     vec![
         Program::new("containerd", [format!("--config={}", etc("containerd.toml"))]),
-        Program::new("kubelet", [
-            format!("--config={}", etc("kubelet.json")),
-            format!("--kubeconfig={}", etc("kubelet.kubeconfig")),
-            format!("--hostname-override={}", node.name()),
-            format!("--node-ip={}", node.address()),
-            format!(
-                "--node-labels=topology.kubernetes.io/zone={},topology.kubernetes.io/region=lab",
-                node.zone()
-            ),
-        ])
+        Program::new(
+            "kubelet",
+            [
+                format!("--config={}", etc("kubelet.json")),
+                format!("--kubeconfig={}", etc("kubelet.kubeconfig")),
+                format!("--hostname-override={}", node.name()),
+                format!("--node-ip={}", node.address()),
+                format!(
+                    "--node-labels=topology.kubernetes.io/zone={},topology.kubernetes.io/region=lab",
+                    node.zone()
+                ),
+            ],
+        )
         .after(format!("unix:{CONTAINERD}")),
         Program::new("kube-proxy", [format!("--config={}", etc("proxy.json"))]).after(api),
     ]

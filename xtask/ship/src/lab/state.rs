@@ -40,7 +40,7 @@ impl Ports {
             let (api, registry) = (bind()?, bind()?);
             Ok(Ports { api: port(&api)?, registry: port(&registry)? })
         };
-        both().map_err(|error| LabError::broke("no free port on 127.0.0.1", error))
+        both().map_err(|error| LabError::broke("no free port on 127.0.0.1", &error))
     }
 }
 
@@ -233,13 +233,15 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LabError> {
         bytes => bytes.map_err(LabError::io("read", path))?,
     };
     let value = serde_json::from_slice(&bytes);
-    value.map(Some).map_err(|error| LabError::broke(format!("{} cannot be understood", path.display()), error))
+    value
+        .map(Some)
+        .map_err(|error| LabError::broke(format!("{} cannot be understood", path.display()), &error))
 }
 
 /// Writes a file whole, with the folders above it.
 pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), LabError> {
     let bytes = serde_json::to_vec_pretty(value)
-        .map_err(|error| LabError::broke(format!("cannot write {}", path.display()), error))?;
+        .map_err(|error| LabError::broke(format!("cannot write {}", path.display()), &error))?;
     write(path, &bytes)
 }
 

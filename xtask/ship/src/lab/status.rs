@@ -52,7 +52,7 @@ pub(super) async fn status(host: &Host, labs: &Labs, json: bool) -> Result<Strin
     }
     if json {
         let text = serde_json::to_string_pretty(&all);
-        return text.map(|text| text + "\n").map_err(|error| LabError::broke("cannot show the labs", error));
+        return text.map(|text| text + "\n").map_err(|error| LabError::broke("cannot show the labs", &error));
     }
     Ok(table(&all))
 }

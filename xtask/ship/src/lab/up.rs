@@ -228,7 +228,7 @@ impl Site<'_> {
         let image = format!("127.0.0.1:{}/{}", self.lab.ports.registry, node::PAUSE);
         let (registry, pause) = (self.build.program("registry"), self.build.program("pause"));
         loop {
-            let args = ["wrap".into(), pause.clone().into_os_string(), image.clone().into()];
+            let args = ["push".into(), pause.clone().into_os_string(), image.clone().into()];
             match self.host.ask("cannot push", &registry, args, None).await {
                 Ok(_) => return Ok(()),
                 Err(LabError::Cancelled) => return Err(LabError::Cancelled),
@@ -299,7 +299,9 @@ pub(super) fn readiness(object: &str) -> Readiness {
     let ready = conditions.and_then(|all| all.iter().find(|condition| condition["type"] == "Ready"));
     match ready {
         Some(condition) if condition["status"] == "True" => Readiness::Ready,
-        Some(condition) => Readiness::Not(condition["message"].as_str().unwrap_or("no reason given").to_owned()),
+        Some(condition) => {
+            Readiness::Not(condition["message"].as_str().unwrap_or("no reason given").to_owned())
+        }
         None => Readiness::Not("its kubelet has not reported yet".to_owned()),
     }
 }
@@ -316,12 +318,7 @@ pub(super) fn stop(name: &LabName, home: &Home, machine: &str) -> Result<(), Lab
 }
 
 /// Gives machines their power back. Their nodes take some seconds to be ready.
-pub(super) fn start_nodes(
-    host: &Host,
-    labs: &Labs,
-    name: &LabName,
-    nodes: &[Node],
-) -> Result<(), LabError> {
+pub(super) fn start_nodes(host: &Host, labs: &Labs, name: &LabName, nodes: &[Node]) -> Result<(), LabError> {
     let home = labs.of(name);
     let lab = home.load()?.ok_or_else(|| LabError::Usage(format!("there is no lab {name}")))?;
     let build = build::find(labs, &lab.build)
