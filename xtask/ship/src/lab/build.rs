@@ -30,9 +30,10 @@ macro_rules! sources {
     };
 }
 
-const SOURCES: [(&str, &[u8]); 13] = sources![
+const SOURCES: [(&str, &[u8]); 14] = sources![
     "host/api/main.go",
     "host/certs/main.go",
+    "host/dns/main.go",
     "host/go.mod",
     "host/go.sum",
     "host/machine/init.go",
@@ -47,11 +48,12 @@ const SOURCES: [(&str, &[u8]); 13] = sources![
 ];
 
 /// What the two modules make.
-const MADE: [&str; 10] = [
+const MADE: [&str; 11] = [
     "api",
     "certs",
     "containerd",
     "containerd-shim-runc-v2",
+    "dns",
     "host-local",
     "kube",
     "machine",

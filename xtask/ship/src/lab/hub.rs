@@ -1,14 +1,18 @@
-//! The hub: the machine that has the control plane and the registry, and routes between the nodes. Pure: names in, files out.
+//! The hub: the machine that has the control plane, the registry and the name server, and routes between the nodes. Pure: names in, files out.
 
 use super::kubeconfig;
-use super::names::{API_PORT, API_SERVICE, HUB_ADDRESS, REGISTRY_PORT, SERVICES};
+use super::names::{API_PORT, API_SERVICE, DOMAIN, HUB_ADDRESS, REGISTRY_PORT, SERVICES};
 use super::spec::{Forward, Program, etc};
 use super::state::Ports;
 use serde_json::{Value, json};
 
 /// Who talks to the API server from the hub, and as whom: the name of the certificate and its common name.
-const CLIENTS: [(&str, &str); 2] =
-    [("controller-manager", "system:kube-controller-manager"), ("scheduler", "system:kube-scheduler")];
+const CLIENTS: [(&str, &str, &[&str]); 3] = [
+    ("controller-manager", "system:kube-controller-manager", &[]),
+    ("scheduler", "system:kube-scheduler", &[]),
+    // No role that Kubernetes brings fits, and the hub could sign itself any name.
+    ("dns", "lab-dns", &["system:masters"]),
+];
 
 /// The certificates of the hub and of the lab's administrator.
 pub(super) fn certificates(hub: &str, keys: &str) -> Vec<Value> {
@@ -27,9 +31,9 @@ pub(super) fn certificates(hub: &str, keys: &str) -> Vec<Value> {
         json!({"path": format!("{hub}/front-proxy"), "authority": "front-proxy-ca", "name": "front-proxy"}),
         json!({"path": format!("{keys}/admin"), "authority": "ca", "name": "admin", "groups": ["system:masters"]}),
     ];
-    asked.extend(
-        CLIENTS.map(|(file, name)| json!({"path": format!("{hub}/{file}"), "authority": "ca", "name": name})),
-    );
+    asked.extend(CLIENTS.map(|(file, name, groups)| {
+        json!({"path": format!("{hub}/{file}"), "authority": "ca", "name": name, "groups": groups})
+    }));
     asked
 }
 
@@ -37,7 +41,7 @@ pub(super) fn certificates(hub: &str, keys: &str) -> Vec<Value> {
 pub(super) fn files() -> Vec<(String, Value)> {
     let server = format!("https://127.0.0.1:{API_PORT}");
     let mut files: Vec<(String, Value)> = CLIENTS
-        .map(|(file, _)| {
+        .map(|(file, ..)| {
             (format!("{file}.kubeconfig"), kubeconfig::render(&server, &etc("pki"), file, "lab"))
         })
         .into();
@@ -55,6 +59,17 @@ pub(super) fn files() -> Vec<(String, Value)> {
         }),
     ));
     files
+}
+
+/// Its configuration in other formats.
+pub(super) fn texts() -> Vec<(String, String)> {
+    let config = etc("dns.kubeconfig");
+    let zones = format!("{DOMAIN} in-addr.arpa");
+    // Names of anywhere else have no answer: nothing of a lab leaves the machine.
+    let text = format!(
+        "{zones} {{\n  errors\n  cache 5\n  kubernetes {zones} {{\n    kubeconfig {config} lab\n  }}\n}}\n"
+    );
+    vec![("Corefile".to_owned(), text)]
 }
 
 /// The ways in from the host.
@@ -134,6 +149,14 @@ pub(super) fn programs() -> Vec<Program> {
     let mut registry = Program::new("registry", ["serve".to_owned(), etc("registry.json")]);
     // It would look for a collector of traces otherwise.
     registry.env.insert("OTEL_TRACES_EXPORTER", "none");
+    let dns = Program::new("dns", ["-conf".to_owned(), etc("Corefile")]);
     let api = format!("tcp:127.0.0.1:{API_PORT}");
-    vec![etcd, apiserver, controllers.after(api.clone()), scheduler.after(api), registry]
+    vec![
+        etcd,
+        apiserver,
+        controllers.after(api.clone()),
+        scheduler.after(api.clone()),
+        dns.after(api),
+        registry,
+    ]
 }

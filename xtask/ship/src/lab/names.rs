@@ -15,6 +15,8 @@ pub(super) const SERVICES: &str = "10.96.0.0/16";
 pub(super) const API_SERVICE: &str = "10.96.0.1";
 /// Addresses of pods, of all nodes.
 pub(super) const PODS: &str = "10.244.0.0/16";
+/// The end of the names of services.
+pub(super) const DOMAIN: &str = "cluster.local";
 /// Where the API server listens, in the hub.
 pub(super) const API_PORT: u16 = 6443;
 /// Where the registry listens, in the hub.

@@ -1,7 +1,7 @@
 //! A node: containerd, the kubelet and kube-proxy on a machine of its own. Pure: names in, files out.
 
 use super::kubeconfig;
-use super::names::{API_PORT, HUB_ADDRESS, Node, PODS, REGISTRY_PORT};
+use super::names::{API_PORT, DOMAIN, HUB_ADDRESS, Node, PODS, REGISTRY_PORT};
 use super::spec::{ETC, Program, Uplink, etc};
 use serde_json::{Value, json};
 
@@ -101,7 +101,8 @@ fn kubelet(node: Node, group: &str) -> Value {
         "cgroupDriver": "cgroupfs",
         // Kubelets that share one take each other's pods for orphans and kill them.
         "cgroupRoot": group,
-        "clusterDomain": "cluster.local",
+        "clusterDomain": DOMAIN,
+        "clusterDNS": [HUB_ADDRESS],
         "resolvConf": etc("resolv.conf"),
         // The machine is a laptop or a runner: what it is like is no reason to refuse.
         "failSwapOn": false,

@@ -120,6 +120,9 @@ impl Site<'_> {
         for (file, content) in hub::files() {
             write_json(&self.home.machine(HUB).join("etc").join(file), &content)?;
         }
+        for (file, content) in hub::texts() {
+            write(&self.home.machine(HUB).join("etc").join(file), content.as_bytes())?;
+        }
         for node in Node::first(self.lab.nodes) {
             let etc = self.home.machine(&node.name()).join("etc");
             self.copy(&keys.join("ca.crt"), &etc.join("pki/ca.crt"))?;
