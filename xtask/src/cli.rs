@@ -1,5 +1,9 @@
 //! The command line: types only, no behaviour. Every word that `--help` shows is here.
 
+mod lab;
+
+pub use lab::{Driver, LabCommand, Power};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use xtask_core::ids::{ServiceName, StageId};
@@ -91,6 +95,9 @@ pub enum Command {
     Tools(ToolsCommand),
     /// Write the files that are made from the stage table: the GitHub workflows.
     Generate(GenerateArgs),
+    /// Bring up a real Kubernetes on this machine, from its published sources (Linux, root), or take it down.
+    #[command(subcommand)]
+    Lab(LabCommand),
     /// Run this project's own tests: all of `cargo test --workspace`, and those that need real tools.
     Selftest,
     /// Print completions for a shell.

@@ -7,6 +7,7 @@ mod plan;
 mod replay;
 mod run;
 mod selftest;
+mod ship;
 mod tools;
 mod why;
 
@@ -81,6 +82,7 @@ pub(crate) async fn dispatch(cli: Cli, ambient: &Ambient) -> Result<ExitCode, Fa
         Command::Doctor => doctor::doctor(&open()?).await,
         Command::Tools(command) => tools::tools(&open()?, command).await,
         Command::Generate(args) => generate::generate(&open()?, args),
+        Command::Lab(_) => ship::become_full(),
         Command::Selftest => selftest::selftest(&open()?).await,
         Command::Completions { shell } => Ok(completions::completions(*shell)),
     }

@@ -103,7 +103,7 @@ pub(crate) fn read(path: &str) -> Option<String> {
     String::from_utf8(fs::read(root().join(path)).unwrap()).ok()
 }
 
-/// Every Rust source of the two packages `xtask` and `xtask-core`, tests included.
+/// Every Rust source of the packages `xtask`, `xtask-core` and `xtask-ship`, tests included.
 pub(crate) fn sources() -> Vec<Source> {
     let ours = |path: &String| path.starts_with("xtask/") && path.ends_with(".rs");
     files().iter().filter(|path| ours(path)).map(|path| Source::new(path, &read(path).unwrap())).collect()

@@ -1,0 +1,21 @@
+//! The full binary of Slipway: what the light one does, and the commands that touch the world outside of a checkout. Those are here,
+//! so that checking never waits for their dependencies to compile.
+//!
+//! - [`lab`]: a real Kubernetes on one Linux machine.
+
+mod lab;
+mod say;
+
+use clap::Parser;
+use xtask::cli::{Cli, Command};
+use xtask_core::config::Ambient;
+use xtask_core::error::ExitCode;
+
+/// Runs the command line of this process to its end.
+pub fn main(ambient: &Ambient) -> ExitCode {
+    match Cli::try_parse() {
+        Ok(Cli { command: Command::Lab(command), .. }) => lab::main(&command, ambient),
+        // Every other command, and the words for a wrong one, are the light binary's.
+        Ok(_) | Err(_) => xtask::main(ambient),
+    }
+}
