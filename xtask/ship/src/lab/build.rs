@@ -19,6 +19,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use xtask_core::ids::Hasher;
 
 /// The version of Kubernetes, which its modules do not know by themselves.
 pub(super) const KUBERNETES: &str = "1.36.3";
@@ -166,7 +167,7 @@ fn prune(labs: &Labs, key: &str) {
 
 /// Everything that decides what is built. Another patch release of Go builds the same well enough.
 fn key() -> String {
-    let mut hasher = blake3::Hasher::new();
+    let mut hasher = Hasher::default();
     for (path, bytes) in SOURCES {
         for part in [path.as_bytes(), bytes] {
             hasher.update(&(part.len() as u64).to_le_bytes());
@@ -175,7 +176,7 @@ fn key() -> String {
     }
     hasher.update(KUBERNETES.as_bytes());
     hasher.update(std::env::consts::ARCH.as_bytes());
-    hasher.finalize().to_hex()[..12].to_owned()
+    hasher.hex()[..12].to_owned()
 }
 
 async fn compile(
