@@ -2,10 +2,10 @@
 //! port, the chart's own recording rules, or an exporter whose list is here.
 
 use crate::files::{chart, list, root, rules, text};
-use crate::promql::metrics;
+use crate::promql::{metrics, selectors};
 use serde_json::Value;
-use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -109,16 +109,19 @@ impl Service {
         service
     }
 
-    /// The names of all samples, as Prometheus would store them.
-    fn scrape(&self) -> BTreeSet<String> {
+    /// The names of all samples, as Prometheus would store them, each with those of its labels.
+    fn scrape(&self) -> BTreeMap<String, BTreeSet<String>> {
         let answer = get(self.metrics, "/metrics").unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        let samples = BufReader::new(body.as_bytes()).lines().map(|line| line.unwrap());
-        samples
-            .filter(|line| !line.starts_with('#'))
-            .map(|line| line.split(['{', ' ']).next().unwrap().to_owned())
-            .collect()
+        let mut exposed = BTreeMap::<String, BTreeSet<String>>::new();
+        for sample in body.lines().filter(|line| !line.starts_with('#')) {
+            let name = sample.split(['{', ' ']).next().unwrap().to_owned();
+            // A sample is a selector too.
+            let labels = selectors(sample).into_iter().flat_map(|(_, labels)| labels);
+            exposed.entry(name).or_default().extend(labels);
+        }
+        exposed
     }
 }
 
@@ -131,24 +134,27 @@ fn get(address: SocketAddr, path: &str) -> Option<String> {
     Some(answer)
 }
 
-#[test]
-fn every_query_names_metrics_that_are_really_there() {
-    let service = Service::start();
-    assert!(get(service.http, "/").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")));
-    let exposed = service.scrape();
-    assert!(exposed.contains("http_request_duration_seconds_bucket"), "{exposed:?}");
-    let (recorded, panels) = (recorded(), panels());
-    assert!(panels.len() > 20, "{panels:?}");
+/// Every query of dashboard and rules, with the panel's title or the rule's name.
+fn queries() -> Vec<(String, String)> {
     let of_rules = rules().into_iter().map(|rule| {
         let name = rule.get("alert").or(rule.get("record")).unwrap().as_str().unwrap().to_owned();
         (name, rule["expr"].as_str().unwrap().to_owned())
     });
+    panels().into_iter().chain(of_rules).map(|(title, query)| (title, filled(&query))).collect()
+}
+
+#[test]
+fn every_query_names_metrics_and_labels_that_are_really_there() {
+    let service = Service::start();
+    assert!(get(service.http, "/").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")));
+    let (exposed, recorded) = (service.scrape(), recorded());
+    assert!(exposed["http_request_duration_seconds_bucket"].contains("le"), "{exposed:?}");
     let mut unknown = Vec::new();
-    for (title, query) in panels.into_iter().chain(of_rules) {
-        let named = metrics(&filled(&query));
+    for (title, query) in queries() {
+        let named = metrics(&query);
         assert!(!named.is_empty(), "{title}: {query}");
         for metric in named {
-            let known = exposed.contains(&metric)
+            let known = exposed.contains_key(&metric)
                 || recorded.contains(&metric)
                 || KUBE_STATE_METRICS.contains(&metric.as_str())
                 || OPERATORS.contains(&metric.as_str());
@@ -156,18 +162,21 @@ fn every_query_names_metrics_that_are_really_there() {
                 unknown.push(format!("{title}: {metric}"));
             }
         }
+        for (metric, asked) in selectors(&query) {
+            let Some(labels) = exposed.get(&metric) else { continue };
+            // Those two are the scraper's.
+            let missing = asked
+                .iter()
+                .filter(|label| !labels.contains(*label) && !["namespace", "pod"].contains(&label.as_str()));
+            unknown.extend(missing.map(|label| format!("{title}: {metric} has no label {label}")));
+        }
     }
     assert!(unknown.is_empty(), "nobody exposes these: {unknown:#?}");
 }
 
 #[test]
-fn every_recorded_series_of_an_exporter_that_is_listed_is_used() {
-    let queries: Vec<String> = panels()
-        .into_iter()
-        .map(|(_, query)| query)
-        .chain(rules().into_iter().map(|rule| rule["expr"].as_str().unwrap().to_owned()))
-        .collect();
-    let used: BTreeSet<String> = queries.iter().flat_map(|query| metrics(&filled(query))).collect();
+fn every_metric_of_an_exporter_that_is_listed_is_used() {
+    let used: BTreeSet<String> = queries().iter().flat_map(|(_, query)| metrics(query)).collect();
     let listed = KUBE_STATE_METRICS.iter().chain(&OPERATORS);
     let idle: Vec<_> = listed.filter(|metric| !used.contains(**metric)).collect();
     assert!(idle.is_empty(), "{idle:?}");

@@ -1,4 +1,4 @@
-//! The metrics that a PromQL query names. Not a parser: it leaves out what can be no metric, and takes the words that stay.
+//! The metrics and labels that a PromQL query names. Not a parser: it leaves out what can be no metric, and takes the words that stay.
 
 /// Words of the language that stand where a metric could.
 const WORDS: [&str; 10] =
@@ -11,10 +11,9 @@ pub(crate) fn metrics(query: &str) -> Vec<String> {
     let query = without_grouping(&query);
     let mut found = Vec::new();
     let mut rest = query.as_str();
-    while let Some(start) = rest.find(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':') {
+    while let Some(start) = rest.find(is_name) {
         let word = &rest[start..];
-        let end =
-            word.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')).unwrap_or(word.len());
+        let end = word.find(|c: char| !is_name(c)).unwrap_or(word.len());
         let (word, after) = word.split_at(end);
         let is_function = after.trim_start().starts_with('(');
         let is_number = word.starts_with(|c: char| c.is_ascii_digit());
@@ -24,6 +23,26 @@ pub(crate) fn metrics(query: &str) -> Vec<String> {
         rest = after;
     }
     found
+}
+
+/// Each metric that is asked for by labels, with their names.
+pub(crate) fn selectors(query: &str) -> Vec<(String, Vec<String>)> {
+    let query = without(query, '"', '"');
+    let mut found = Vec::new();
+    let mut rest = query.as_str();
+    while let Some((before, after)) = rest.split_once('{') {
+        let metric = before.rsplit(|c: char| !is_name(c)).next().unwrap();
+        let (labels, after) = after.split_once('}').unwrap();
+        let names =
+            labels.split(',').map(|label| label.split(|c: char| !is_name(c)).next().unwrap().to_owned());
+        found.push((metric.to_owned(), names.collect()));
+        rest = after;
+    }
+    found
+}
+
+fn is_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == ':'
 }
 
 /// Without what stands between two marks.
@@ -60,4 +79,13 @@ fn metrics_are_found_beside_functions_labels_numbers_and_words() {
     assert_eq!(metrics("histogram_quantile(0.5, sum by (le) (rate(x_bucket[5m])))"), ["x_bucket"]);
     assert_eq!(metrics("a > on (b) group_left (c) d"), ["a", "d"]);
     assert!(metrics("1 + 2").is_empty());
+}
+
+#[test]
+fn labels_are_found_with_their_metric() {
+    let query = r#"rate(one_count{x=~"b|c,{}",d!="e"}[5m]) / two:rate1h{f="g"} + three"#;
+    let found = [("one_count", vec!["x", "d"]), ("two:rate1h", vec!["f"])];
+    let found =
+        found.map(|(metric, labels)| (metric.to_owned(), labels.into_iter().map(str::to_owned).collect()));
+    assert_eq!(selectors(query), found);
 }
