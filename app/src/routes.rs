@@ -71,8 +71,8 @@ fn misplaced() -> Router {
     let refused = || async { (StatusCode::SERVICE_UNAVAILABLE, "wrong environment\n") };
     Router::new()
         .route("/livez", get(|| async { "alive\n" }))
-        .route("/readyz", get(refused))
-        .route("/healthz", get(refused))
+        .route("/readyz", any(refused))
+        .route("/healthz", any(refused))
         .route("/{*anything}", any(refused))
         .route("/", any(refused))
 }
