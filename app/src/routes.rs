@@ -46,8 +46,7 @@ struct Service {
     secrets: Folder,
 }
 
-/// The routes that the world sees, unguarded. In the wrong environment there are none but the probes:
-/// [`misplaced`].
+/// The routes that the world sees, unguarded. In the wrong environment every one but `/livez` is refused.
 pub fn public(config: &Config, lifecycle: Lifecycle, secrets: Folder) -> Router {
     if config.environment.is_wrong() {
         return misplaced();
@@ -71,8 +70,8 @@ fn misplaced() -> Router {
     let refused = || async { (StatusCode::SERVICE_UNAVAILABLE, "wrong environment\n") };
     Router::new()
         .route("/livez", get(|| async { "alive\n" }))
-        .route("/readyz", get(refused))
-        .route("/healthz", get(refused))
+        .route("/readyz", any(refused))
+        .route("/healthz", any(refused))
         .route("/{*anything}", any(refused))
         .route("/", any(refused))
 }
