@@ -91,6 +91,21 @@ fn each_alert_has_a_runbook_and_each_runbook_an_alert() {
 }
 
 #[test]
+fn each_alert_of_the_guardrails_has_a_runbook_and_each_of_their_runbooks_an_alert() {
+    let template = text(&root().join("charts/guardrails/templates/rules.yaml"));
+    let mut alerts: Vec<&str> =
+        template.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    alerts.sort_unstable();
+    for alert in &alerts {
+        assert!(template.contains(&format!("#{}\"", alert.to_lowercase())), "{alert} links to no section");
+    }
+    let operations = text(&root().join("OPERATIONS.md"));
+    let titles = operations.lines().filter_map(|line| line.strip_prefix("### "));
+    let sections: Vec<&str> = titles.filter(|title| title.starts_with("Guardrail")).collect();
+    assert_eq!(sections, alerts);
+}
+
+#[test]
 fn each_alert_says_how_bad_it_is_whose_it_is_and_where_its_runbook_is() {
     for rule in rules().iter().filter(|rule| rule.get("alert").is_some()) {
         let alert = rule["alert"].as_str().unwrap();
