@@ -142,10 +142,33 @@ fn expected(root: &Path, target: &Target) -> Result<Vec<String>, StageError> {
             let _: PlanHead = read_json("terraform", &bytes)?;
             Ok(Vec::new())
         }
-        Target::Kubernetes(folder) => files(root, folder),
+        Target::Kubernetes(folder) => {
+            let mut renders = files(root, folder)?;
+            let mut unreadable = Ok(());
+            renders.retain(|file| match has_checked_kind(&root.join(file)) {
+                Ok(has) => has,
+                Err(error) => {
+                    unreadable = Err(error);
+                    false
+                }
+            });
+            unreadable.map(|()| renders)
+        }
         Target::Workflows(folder) => files(root, folder),
         Target::Dockerfiles(files) => Ok(files.clone()),
     }
+}
+
+/// Kinds that no check is about. A render of nothing else is rightly not in the report.
+const UNCHECKED_KINDS: [&str; 3] =
+    ["PrometheusRule", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"];
+
+/// Whether a file of rendered objects holds one that checks are about, or anything that cannot be told.
+fn has_checked_kind(path: &Path) -> Result<bool, StageError> {
+    let text = std::fs::read_to_string(path).map_err(StageError::io("cannot read", path))?;
+    // A render is made by a program: each object's kind stands at the beginning of a line.
+    let mut kinds = text.lines().filter_map(|line| line.strip_prefix("kind:")).map(str::trim).peekable();
+    Ok(kinds.peek().is_none() || kinds.any(|kind| !UNCHECKED_KINDS.contains(&kind)))
 }
 
 #[derive(Deserialize)]
@@ -434,6 +457,24 @@ mod tests {
             ["renders/app/values.dev.yaml", "renders/app/values.yaml"]
         );
         assert!(expected(root.path(), &Target::Kubernetes("absent".into())).is_err());
+    }
+
+    #[test]
+    fn a_render_must_be_looked_at_unless_no_check_is_about_any_of_its_objects() {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = "kind: ValidatingAdmissionPolicy\nmetadata: {}\n";
+        let binding = "kind: ValidatingAdmissionPolicyBinding\n";
+        for (name, text) in [
+            ("only-policies", format!("{policy}---\n{binding}")),
+            ("a-pod-too", format!("{policy}---\nkind: Pod\n")),
+            ("no-kind-at-all", "a: b\n".to_owned()),
+            ("a-kind-inside", format!("{policy}spec:\n  kind: Pod\n")),
+        ] {
+            std::fs::write(folder.path().join(format!("{name}.yaml")), text).unwrap();
+        }
+        let target = Target::Kubernetes(String::new());
+        let found = expected(folder.path(), &target).unwrap();
+        assert_eq!(found, ["a-pod-too.yaml", "no-kind-at-all.yaml"]);
     }
 
     #[test]
