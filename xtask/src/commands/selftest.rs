@@ -7,7 +7,7 @@ use xtask_core::process;
 
 /// Becomes `cargo test`, so that its closing lines, its signals and its exit code are cargo's own.
 pub(super) async fn selftest(session: &Session<'_>) -> Result<ExitCode, Failure> {
-    let args = ["test", "--workspace", "--locked", "--features", "xtask/real-tools"];
+    let args = ["test", "--workspace", "--locked", "--features", "xtask/real-tools,xtask-ship/real-tools"];
     let error = process::replace(&session.pipeline.root, "cargo", &args);
     Err(Failure {
         code: ExitCode::ToolMissing,
