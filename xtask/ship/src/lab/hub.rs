@@ -120,6 +120,8 @@ pub(super) fn programs() -> Vec<Program> {
             "--requestheader-username-headers=X-Remote-User".to_owned(),
             format!("--proxy-client-cert-file={}", pki("front-proxy.crt")),
             format!("--proxy-client-key-file={}", pki("front-proxy.key")),
+            // Nobody in the hub knows the nodes by name.
+            "--kubelet-preferred-address-types=InternalIP".to_owned(),
             // No kube-proxy runs in the hub: extensions are called at their pods.
             "--enable-aggregator-routing=true".to_owned(),
         ],

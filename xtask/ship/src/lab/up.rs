@@ -241,13 +241,19 @@ impl Site<'_> {
         }
     }
 
+    /// Waits until every node takes pods, and knows the addresses of services.
     async fn wait_for_nodes(&self, began: Instant) -> Result<(), LabError> {
         for node in Node::first(self.lab.nodes) {
             let path = format!("/api/v1/nodes/{}", node.name());
+            let proxy = format!("/api/v1/nodes/http:{}:10256/proxy/healthz", node.name());
             loop {
                 let why = match self.get(&path).await {
                     Ok(said) => match readiness(&said) {
-                        Readiness::Ready => break,
+                        Readiness::Ready => match self.get(&proxy).await {
+                            Ok(_) => break,
+                            Err(LabError::Cancelled) => return Err(LabError::Cancelled),
+                            Err(error) => format!("kube-proxy: {error}"),
+                        },
                         Readiness::Not(why) => why,
                     },
                     Err(LabError::Cancelled) => return Err(LabError::Cancelled),

@@ -1,0 +1,14 @@
+//! Labs for real: clusters that come up on this machine, run pods, lose nodes, and leave nothing. The first run builds Kubernetes;
+//! `cargo xtask selftest` runs them.
+#![cfg(feature = "real-tools")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on ends")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests start programs and look at the environment themselves"
+)]
+
+mod inventory;
+mod isolation;
+mod leaving;
+mod running;
+mod support;
