@@ -364,6 +364,48 @@ mod tests {
         }
     }
 
+    /// Every path below the configuration that a text names.
+    fn named(text: &str) -> Vec<String> {
+        let parts = text.split("/run/lab/etc/").skip(1);
+        parts.map(|part| part.split(['"', '\'', ',', ' ', '\n']).next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn every_file_that_a_machine_is_told_to_read_is_made() {
+        let node = Node::first(2).last().unwrap();
+        let json =
+            |files: Vec<(String, Value)>| files.into_iter().map(|(file, value)| (file, value.to_string()));
+        let machines = [
+            (
+                hub::certificates("pki", "elsewhere"),
+                &["ca.crt", "front-proxy-ca.crt", "sa.key", "sa.pub"][..],
+                json(hub::files()).chain(hub::texts()).collect::<Vec<_>>(),
+                hub::programs(),
+            ),
+            (
+                node::certificates(node, "pki"),
+                &["ca.crt"],
+                json(node::files(node, "/slipway.lab/dev/n2")).chain(node::texts()).collect(),
+                node::programs(node),
+            ),
+        ];
+        for (certificates, copied, files, programs) in machines {
+            let mut made: Vec<String> = copied.iter().map(|file| format!("pki/{file}")).collect();
+            for certificate in certificates {
+                let path = certificate["path"].as_str().unwrap();
+                made.extend([format!("{path}.crt"), format!("{path}.key")]);
+            }
+            made.extend(files.iter().map(|(file, _)| file.clone()));
+            let folders = ["certs.d".to_owned(), "cni".to_owned()];
+            let mut wanted: Vec<String> = files.iter().flat_map(|(_, text)| named(text)).collect();
+            wanted.extend(programs.iter().flat_map(|program| named(&program.args.join(" "))));
+            assert!(wanted.len() > 8, "{wanted:?}");
+            for file in wanted {
+                assert!(made.contains(&file) || folders.contains(&file), "nobody makes {file}: {made:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_lab_grows_but_does_not_shrink_and_keeps_what_it_runs() {
         let current = Build { key: "new".into(), bin: "/b".into() };

@@ -1,15 +1,15 @@
 //! What is left of a lab: nothing, also when the command that brought it up was killed on the way.
 
 use crate::inventory::Inventory;
-use crate::support::{Lab, MACHINE, eventually, lab, name};
+use crate::support::{Lab, alone, eventually, lab, name};
 use std::process::Stdio;
 use std::time::Duration;
 
 #[test]
 fn a_lab_that_was_used_leaves_nothing() {
-    let _alone = MACHINE.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _alone = alone();
     let before = Inventory::take();
-    let lab = Lab::alone("used", 2);
+    let lab = Lab::up("used", 2);
     lab.serve(3);
     let while_up = Inventory::take();
     let touched = before.kinds(&while_up);
@@ -31,9 +31,9 @@ fn a_lab_that_was_used_leaves_nothing() {
 
 #[test]
 fn a_killed_up_is_cleaned_by_down_and_mended_by_up() {
-    let _alone = MACHINE.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _alone = alone();
     // Whatever is to be built is built here, so that the kills below hit what comes after.
-    drop(Lab::alone("warm", 1));
+    drop(Lab::up("warm", 1));
     let before = Inventory::take();
     let name = name("killed");
     for after in [5, 20, 40, 60, 80, 120, 200, 400, 1500, 3000] {
@@ -54,7 +54,7 @@ fn a_killed_up_is_cleaned_by_down_and_mended_by_up() {
         up.kill().unwrap();
         up.wait().unwrap();
     }
-    let mended = Lab::alone("killed", 1);
+    let mended = Lab::up("killed", 1);
     assert_eq!(mended.status()["ready"], true);
     let hub = rustix::process::Pid::from_raw(mended.pid("hub").parse().unwrap()).unwrap();
     rustix::process::kill_process(hub, rustix::process::Signal::KILL).unwrap();

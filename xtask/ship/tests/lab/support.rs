@@ -3,11 +3,20 @@
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::sync::{RwLock, RwLockReadGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-/// Tests that compare all of the machine before and after hold it alone; all others share it.
-pub(crate) static MACHINE: RwLock<()> = RwLock::new(());
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// Held by each test that brings labs up beside those of other tests: once, because a second time could wait for itself.
+pub(crate) fn share() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Held by a test that compares all of the machine before and after.
+pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A command of `lab`, not started yet.
 pub(crate) fn lab(args: &[&str]) -> Command {
@@ -24,23 +33,12 @@ pub(crate) fn name(of: &str) -> String {
 /// A lab that is up, and is taken down when the test ends, however it ends.
 pub(crate) struct Lab {
     pub(crate) name: String,
-    _shared: Option<RwLockReadGuard<'static, ()>>,
 }
 
 impl Lab {
-    /// Brings one up beside those of other tests.
+    /// Brings one up.
     pub(crate) fn up(of: &str, nodes: u8) -> Lab {
-        let shared = MACHINE.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Lab::new(of, nodes, Some(shared))
-    }
-
-    /// Brings one up for a test that holds the machine.
-    pub(crate) fn alone(of: &str, nodes: u8) -> Lab {
-        Lab::new(of, nodes, None)
-    }
-
-    fn new(of: &str, nodes: u8, shared: Option<RwLockReadGuard<'static, ()>>) -> Lab {
-        let made = Lab { name: name(of), _shared: shared };
+        let made = Lab { name: name(of) };
         let output = made.run(&["up", "--nodes", &nodes.to_string()]);
         println!("{}", String::from_utf8_lossy(&output.stderr));
         made
