@@ -6,6 +6,9 @@ use crate::rollout::seen::{Container, ContainerState, Ended, Event, Millis, Pod}
 use crate::rollout::target::LogHint;
 use std::collections::BTreeMap;
 
+/// What a busy node may take to notice that a container is ready.
+const NODE_IS_LATE: Millis = 5000;
+
 /// A sign that a pod is broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sign {
@@ -153,8 +156,9 @@ impl Memory {
     fn budget(&self, container: &Container) -> Option<(Millis, Millis)> {
         let known = self.containers.get(&container.name)?;
         let running = known.running.filter(|_| !container.ready && !container.init)?;
-        let readiness =
-            container.readiness.map_or(0, |probe| probe.budget() + Millis::from(probe.period) * 1000);
+        // A node may be late by a period of the probe, or by a few seconds of its own.
+        let late = container.readiness.map_or(0, |probe| Millis::from(probe.period) * 1000).max(NODE_IS_LATE);
+        let readiness = container.readiness.map_or(0, |probe| probe.budget()) + late;
         let startup = container.startup.map_or(0, |probe| probe.budget());
         // Once the startup probe has passed, what it did not use is not given to the other one.
         let begin = known.started.unwrap_or(running + startup);
@@ -239,9 +243,12 @@ fn waiting(container: &Container, known: &ContainerMemory, proven: bool) -> Opti
         Some(Sign { rule, container: name.clone(), grace, times, visible: None, message, log_hint: None })
     };
     match reason.as_str() {
-        "InvalidImageName" | "ErrImageNeverPull" => {
-            sign(Rule::F1, Rule::F1.grace(), 1, format!("cannot pull `{}`: {reason}", container.image))
-        }
+        "InvalidImageName" | "ErrImageNeverPull" => sign(
+            Rule::F1,
+            Rule::F1.grace(),
+            1,
+            format!("cannot pull `{}`: {reason}: {}", container.image, line(message)),
+        ),
         "ErrImagePull"
         | "ImagePullBackOff"
         | "RegistryUnavailable"

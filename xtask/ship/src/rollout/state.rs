@@ -144,6 +144,9 @@ impl State {
 
     /// What it waits for, in one line.
     pub fn waits_for(&self) -> String {
+        if !self.is_listed() {
+            return "reading what is there".to_owned();
+        }
         let open = self.deployments.iter().filter(|watched| !whole::is_ready(self, watched));
         let mut lines: Vec<String> = open.map(|watched| whole::progress(self, watched)).collect();
         let sign = self.signs.iter().filter(|sign| sign.rule < Rule::F13).max_by_key(|sign| sign.due);
@@ -152,7 +155,7 @@ impl State {
         );
         match (lines.is_empty(), &self.soak) {
             (true, Some(_)) => format!("all is ready, and must stay so for {} s", self.target.soak_ms / 1000),
-            (true, None) => "waiting for the first list of what is there".to_owned(),
+            (true, None) => "all is ready".to_owned(),
             (false, _) => lines.join("; "),
         }
     }
@@ -201,16 +204,29 @@ impl State {
         let changed = old.is_none_or(differs);
         self.memories.entry(new.id.uid.clone()).or_default().pod(new, self.now, old.is_none());
         pods.insert(new.id.uid.clone(), new.clone());
-        let owner =
-            self.sets.iter().find(|(_, sets)| sets.contains_key(&new.owner)).map(|(owner, _)| owner.clone());
-        if let Some(owner) = owner.filter(|_| changed) {
-            self.changed(&owner);
+        if changed {
+            self.pod_moves(&new.owner);
         }
     }
 
     fn event(&mut self, event: &Event) {
         if event.object.starts_with("Pod/") && !self.gone.contains(&event.about) {
             self.memories.entry(event.about.clone()).or_default().event(event, self.now);
+            let mut pods = self.pods.values().filter_map(|pods| pods.get(&event.about));
+            // A node that is coming is movement, though no status shows it.
+            if event.reason == "TriggeredScaleUp"
+                && let Some(set) = pods.next().map(|pod| pod.owner.clone())
+            {
+                self.pod_moves(&set);
+            }
+        }
+    }
+
+    /// A pod of the ReplicaSet with this identity moves.
+    fn pod_moves(&mut self, set: &str) {
+        let owner = self.sets.iter().find(|(_, sets)| sets.contains_key(set)).map(|(owner, _)| owner.clone());
+        if let Some(owner) = owner {
+            self.changed(&owner);
         }
     }
 
