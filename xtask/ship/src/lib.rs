@@ -1,9 +1,13 @@
 //! The full binary of Slipway: what the light one does, and the commands that touch the world outside of a checkout. Those are here,
 //! so that checking never waits for their dependencies to compile.
 //!
+//! - [`cluster`]: the only place that names the client of Kubernetes.
 //! - [`lab`]: a real Kubernetes on one Linux machine.
+//! - [`rollout`]: whether what was applied works, known in seconds.
 
+pub mod cluster;
 mod lab;
+pub mod rollout;
 mod say;
 
 use clap::Parser;

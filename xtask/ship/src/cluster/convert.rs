@@ -1,0 +1,222 @@
+//! Objects of Kubernetes to what was seen of them. Pure. What is missing in an object is what its default says.
+
+use crate::rollout::seen::{
+    Condition, Container, ContainerState, Deployment, Ended, Event, Identity, Pod, Probe, ReplicaSet,
+};
+use k8s_openapi::api::apps::v1 as apps;
+use k8s_openapi::api::core::v1 as core;
+use kube::api::ObjectMeta;
+use std::collections::{BTreeMap, BTreeSet};
+use xtask_core::ids::Digest;
+
+/// Where a revision is noted.
+const REVISION: &str = "deployment.kubernetes.io/revision";
+
+pub(super) fn deployment(object: &apps::Deployment) -> Deployment {
+    let (spec, status) = (object.spec.clone().unwrap_or_default(), object.status.clone().unwrap_or_default());
+    let wanted = count(Some(spec.replicas.unwrap_or(1)));
+    let min_ready = count(spec.min_ready_seconds);
+    let conditions = status.conditions.unwrap_or_default().into_iter().map(|it| Condition {
+        kind: it.type_,
+        status: it.status,
+        reason: it.reason.unwrap_or_default(),
+        message: it.message.unwrap_or_default(),
+        since: it.last_transition_time.map(|time| time.0.to_string()).unwrap_or_default(),
+    });
+    let rest = apps::DeploymentSpec { replicas: None, ..spec };
+    let rest = serde_json::to_vec(&rest).unwrap_or_default();
+    Deployment {
+        id: identity(&object.metadata),
+        generation: object.metadata.generation.unwrap_or_default(),
+        observed: status.observed_generation.unwrap_or_default(),
+        spec: Digest::of(&rest).hex()[..16].to_owned(),
+        revision: revision(&object.metadata),
+        wanted,
+        total: count(status.replicas),
+        updated: count(status.updated_replicas),
+        ready: count(status.ready_replicas),
+        available: count(status.available_replicas),
+        min_ready,
+        conditions: conditions.collect(),
+    }
+}
+
+pub(super) fn replica_set(object: &apps::ReplicaSet) -> ReplicaSet {
+    let status = object.status.clone().unwrap_or_default();
+    let conditions = status.conditions.unwrap_or_default().into_iter().map(|it| Condition {
+        kind: it.type_,
+        status: it.status,
+        reason: it.reason.unwrap_or_default(),
+        message: it.message.unwrap_or_default(),
+        since: String::new(),
+    });
+    ReplicaSet {
+        id: identity(&object.metadata),
+        owner: owner(&object.metadata),
+        revision: revision(&object.metadata),
+        wanted: count(object.spec.as_ref().map(|spec| spec.replicas.unwrap_or(1))),
+        total: count(Some(status.replicas)),
+        conditions: conditions.collect(),
+    }
+}
+
+pub(super) fn pod(object: &core::Pod) -> Pod {
+    let (spec, status) = (object.spec.clone().unwrap_or_default(), object.status.clone().unwrap_or_default());
+    let conditions = status.conditions.unwrap_or_default().into_iter();
+    let conditions =
+        conditions.filter(|it| matches!(it.type_.as_str(), "Ready" | "PodScheduled" | "DisruptionTarget"));
+    let conditions = conditions.map(|it| Condition {
+        kind: it.type_,
+        status: it.status,
+        reason: it.reason.unwrap_or_default(),
+        message: it.message.unwrap_or_default(),
+        since: String::new(),
+    });
+    let statuses = status.init_container_statuses.into_iter().flatten();
+    let statuses = statuses.chain(status.container_statuses.into_iter().flatten());
+    let statuses: BTreeMap<String, core::ContainerStatus> =
+        statuses.map(|status| (status.name.clone(), status)).collect();
+    let inits = spec
+        .init_containers
+        .into_iter()
+        .flatten()
+        .map(|it| (it.restart_policy.as_deref() != Some("Always"), it));
+    let containers = inits.chain(spec.containers.into_iter().map(|it| (false, it)));
+    Pod {
+        id: identity(&object.metadata),
+        owner: owner(&object.metadata),
+        phase: status.phase.unwrap_or_default(),
+        reason: status.reason.unwrap_or_default(),
+        ending: object.metadata.deletion_timestamp.is_some(),
+        node: spec.node_name.unwrap_or_default(),
+        conditions: conditions.collect(),
+        containers: containers.map(|(init, it)| container(&it, init, statuses.get(&it.name))).collect(),
+    }
+}
+
+fn container(spec: &core::Container, init: bool, status: Option<&core::ContainerStatus>) -> Container {
+    let state = status.and_then(|status| status.state.clone()).unwrap_or_default();
+    let state = match (state.running, state.terminated, state.waiting) {
+        (Some(_), _, _) => ContainerState::Running,
+        (None, Some(end), _) => ContainerState::Ended(ended(end)),
+        (None, None, Some(waiting)) => ContainerState::Waiting {
+            reason: waiting.reason.unwrap_or_default(),
+            message: waiting.message.unwrap_or_default(),
+        },
+        (None, None, None) => ContainerState::Unknown,
+    };
+    let last = status.and_then(|status| status.last_state.clone()?.terminated).map(ended);
+    Container {
+        name: spec.name.clone(),
+        init,
+        state,
+        last,
+        restarts: count(status.map(|status| status.restart_count)),
+        started: status.and_then(|status| status.started).unwrap_or_default(),
+        ready: status.is_some_and(|status| status.ready),
+        image: spec.image.clone().unwrap_or_default(),
+        image_id: status.map(|status| status.image_id.clone()).unwrap_or_default(),
+        startup: spec.startup_probe.as_ref().map(probe),
+        readiness: spec.readiness_probe.as_ref().map(probe),
+    }
+}
+
+fn ended(end: core::ContainerStateTerminated) -> Ended {
+    Ended {
+        code: end.exit_code,
+        reason: end.reason.unwrap_or_default(),
+        message: end.message.unwrap_or_default(),
+    }
+}
+
+fn probe(probe: &core::Probe) -> Probe {
+    let or = |value: Option<i32>, default: u32| value.map_or(default, |value| count(Some(value)));
+    Probe {
+        delay: or(probe.initial_delay_seconds, 0),
+        period: or(probe.period_seconds, 10),
+        timeout: or(probe.timeout_seconds, 1),
+        failures: or(probe.failure_threshold, 3),
+        successes: or(probe.success_threshold, 1),
+    }
+}
+
+pub(super) fn event(object: &core::Event) -> Event {
+    let about = &object.involved_object;
+    let path = about.field_path.as_deref().unwrap_or_default();
+    let container = path.split_once('{').and_then(|(_, rest)| rest.strip_suffix('}')).unwrap_or_default();
+    let kind = about.kind.as_deref().unwrap_or_default();
+    let series = object.series.as_ref().and_then(|series| series.count);
+    Event {
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+        about: about.uid.clone().unwrap_or_default(),
+        object: format!("{kind}/{}", about.name.as_deref().unwrap_or_default()),
+        container: container.to_owned(),
+        reason: object.reason.clone().unwrap_or_default(),
+        message: object.message.clone().unwrap_or_default(),
+        count: count(object.count.or(series)).max(1),
+    }
+}
+
+pub(super) fn identity(metadata: &ObjectMeta) -> Identity {
+    Identity {
+        name: metadata.name.clone().unwrap_or_default(),
+        uid: metadata.uid.clone().unwrap_or_default(),
+        version: version(metadata.resource_version.as_deref()),
+    }
+}
+
+/// A version as a number. Since 1.35 the API promises that they can be compared; before, those of etcd could.
+pub(super) fn version(text: Option<&str>) -> u64 {
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+fn owner(metadata: &ObjectMeta) -> String {
+    let mut owners = metadata.owner_references.iter().flatten();
+    owners.find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone()).unwrap_or_default()
+}
+
+fn revision(metadata: &ObjectMeta) -> u64 {
+    version(
+        metadata.annotations.as_ref().and_then(|annotations| annotations.get(REVISION)).map(String::as_str),
+    )
+}
+
+fn count(number: Option<i32>) -> u32 {
+    number.and_then(|number| u32::try_from(number).ok()).unwrap_or_default()
+}
+
+/// The names of the Secrets that a pod is given, each once.
+pub(super) fn secrets(object: &core::Pod) -> BTreeSet<String> {
+    let spec = object.spec.clone().unwrap_or_default();
+    let containers: Vec<core::Container> =
+        spec.containers.into_iter().chain(spec.init_containers.into_iter().flatten()).collect();
+    let from = containers
+        .iter()
+        .flat_map(|it| it.env_from.iter().flatten())
+        .filter_map(|it| Some(it.secret_ref.as_ref()?.name.clone()));
+    let keys = containers.iter().flat_map(|it| it.env.iter().flatten());
+    let keys = keys.filter_map(|it| Some(it.value_from.as_ref()?.secret_key_ref.as_ref()?.name.clone()));
+    let volumes = spec.volumes.iter().flatten().filter_map(|it| it.secret.as_ref()?.secret_name.clone());
+    let projected = spec.volumes.iter().flatten().filter_map(|it| it.projected.as_ref()?.sources.as_ref());
+    let projected = projected.flatten().filter_map(|it| Some(it.secret.as_ref()?.name.clone()));
+    from.chain(keys).chain(volumes).chain(projected).collect()
+}
+
+/// What the API server or the connection said, without the types around it.
+pub(super) fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => {
+            let mut text = other.to_string();
+            let mut cause = std::error::Error::source(other);
+            while let Some(error) = cause {
+                let more = error.to_string();
+                if !text.contains(&more) {
+                    text = format!("{text}: {more}");
+                }
+                cause = error.source();
+            }
+            text
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Rollouts: whether what was applied works, known in seconds, with the rule that decided.
+//!
+//! ```text
+//! cluster::connect(kubeconfig, context)          -> Cluster            Cluster::uid(), Cluster::deployment(namespace, name)
+//! rollout::watch(&cluster, &Target, Options)     -> Verdict            Good(Proof) | Bad(Failure) | Superseded
+//! rollout::evidence(&cluster, &Target, &Failure, &Redactor) -> Evidence   within 3 s, best effort; Evidence::brief, ::write
+//! rollout::smoke(&cluster, &SmokeTarget)         -> Smoked             /healthz and /version of a ready pod
+//! rollout::replay(text, &Graces)                 -> Replayed           a recorded watch through the same pure function
+//! ```
+//!
+//! `seen` and `target` are the words; `signs`, `rules`, `whole` and `state` judge and are pure; `watch`, `evidence` and `smoke` ask the
+//! cluster. Nothing here changes anything in a cluster.
+
+mod evidence;
+mod record;
+mod replay;
+mod rules;
+pub mod seen;
+mod signs;
+mod smoke;
+mod state;
+mod target;
+mod watch;
+mod whole;
+
+#[cfg(test)]
+mod tests;
+
+pub use evidence::{Evidence, evidence};
+pub use record::Header;
+pub use replay::{Fired, ReplayError, Replayed, replay};
+pub use rules::{BadGrace, Grace, Graces, Rule};
+pub use smoke::{SmokeError, SmokeTarget, Smoked, smoke};
+pub use state::{Fault, State};
+pub use target::{Expected, Failure, LogHint, Proof, Proven, Superseded, Target, Verdict};
+pub use watch::{Options, WatchError, watch};

@@ -1,0 +1,289 @@
+//! What is seen of a rollout, in types of our own: only the fields that rules use, so that a recording is small and the rules need no
+//! cluster. Made in `cluster::convert`; nothing here judges.
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since the watch began.
+pub type Millis = u64;
+
+/// One sighting and when it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// When.
+    pub at: Millis,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// A Deployment is there or has changed.
+    Deployment(Deployment),
+    /// A ReplicaSet is there or has changed.
+    ReplicaSet(ReplicaSet),
+    /// A Pod is there or has changed.
+    Pod(Pod),
+    /// An event was told, or told again.
+    Event(Event),
+    /// An object was deleted.
+    Gone {
+        /// Its kind.
+        kind: Kind,
+        /// Its identity.
+        uid: String,
+    },
+    /// All objects of a kind were listed: what is older than the list and not on it is gone.
+    Relisted {
+        /// The kind.
+        kind: Kind,
+        /// The version of the list.
+        version: u64,
+        /// Who is on it.
+        uids: Vec<String>,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// The kinds that are watched and kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Deployments.
+    Deployment,
+    /// ReplicaSets.
+    ReplicaSet,
+    /// Pods.
+    Pod,
+}
+
+/// Who an object is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The name.
+    pub name: String,
+    /// The identity.
+    pub uid: String,
+    /// The version; they count upwards.
+    pub version: u64,
+}
+
+/// A condition of an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// `Progressing`, `ReplicaFailure`, `Ready` …
+    pub kind: String,
+    /// `True`, `False`, `Unknown`.
+    pub status: String,
+    /// Why, in one word.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Why, in a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// When it changed, as the cluster wrote it; compared, never read.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub since: String,
+}
+
+impl Condition {
+    /// Whether it is of this kind and has this status.
+    pub fn is(&self, kind: &str, status: &str) -> bool {
+        self.kind == kind && self.status == status
+    }
+}
+
+/// A Deployment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Who it is.
+    #[serde(flatten)]
+    pub id: Identity,
+    /// How often its specification has changed.
+    pub generation: i64,
+    /// The generation that its controller has acted on.
+    pub observed: i64,
+    /// A fingerprint of the specification without the number of replicas, which an autoscaler may change.
+    pub spec: String,
+    /// The revision that its controller has noted.
+    pub revision: u64,
+    /// How many pods are wanted.
+    pub wanted: u32,
+    /// How many pods there are, those that are ending not counted.
+    pub total: u32,
+    /// How many of them are of the newest revision.
+    pub updated: u32,
+    /// How many are ready.
+    pub ready: u32,
+    /// How many have been ready for `min_ready` seconds.
+    pub available: u32,
+    /// How long a pod must be ready to be available, in seconds.
+    pub min_ready: u32,
+    /// Conditions.
+    pub conditions: Vec<Condition>,
+}
+
+/// A ReplicaSet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaSet {
+    /// Who it is.
+    #[serde(flatten)]
+    pub id: Identity,
+    /// The Deployment it belongs to.
+    pub owner: String,
+    /// The revision of its Deployment.
+    pub revision: u64,
+    /// How many pods are wanted.
+    pub wanted: u32,
+    /// How many there are.
+    pub total: u32,
+    /// Conditions.
+    pub conditions: Vec<Condition>,
+}
+
+/// A Pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// Who it is.
+    #[serde(flatten)]
+    pub id: Identity,
+    /// The ReplicaSet it belongs to.
+    pub owner: String,
+    /// `Pending`, `Running`, `Failed` …
+    pub phase: String,
+    /// Why it is in that phase: `Evicted` …
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Whether it is being deleted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ending: bool,
+    /// Where it runs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub node: String,
+    /// Conditions: `Ready`, `PodScheduled`, `DisruptionTarget`.
+    pub conditions: Vec<Condition>,
+    /// Init containers first.
+    pub containers: Vec<Container>,
+}
+
+impl Pod {
+    /// Whether it gets requests.
+    pub fn is_ready(&self) -> bool {
+        !self.ending && self.conditions.iter().any(|condition| condition.is("Ready", "True"))
+    }
+}
+
+/// A container and what its pod allows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// Whether it runs before the others and is to end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub init: bool,
+    /// What it is doing.
+    pub state: ContainerState,
+    /// How its last run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Ended>,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// Whether its startup probe has passed.
+    pub started: bool,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// The image that its pod asks for.
+    pub image: String,
+    /// The image that runs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub image_id: String,
+    /// The time that its startup probe allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup: Option<Probe>,
+    /// The time that its readiness probe allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<Probe>,
+}
+
+/// What a container is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContainerState {
+    /// Nothing is known of it yet.
+    #[default]
+    Unknown,
+    /// It waits.
+    Waiting {
+        /// `ContainerCreating`, `ErrImagePull`, `CrashLoopBackOff` …
+        reason: String,
+        /// In a sentence.
+        message: String,
+    },
+    /// It runs.
+    Running,
+    /// It has ended.
+    Ended(Ended),
+}
+
+/// The end of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The exit code.
+    pub code: i32,
+    /// `Error`, `Completed`, `OOMKilled`, `StartError` …
+    pub reason: String,
+    /// In a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// The numbers of a probe, in seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Before its first try.
+    pub delay: u32,
+    /// From try to try.
+    pub period: u32,
+    /// For one try.
+    pub timeout: u32,
+    /// Tries that may fail.
+    pub failures: u32,
+    /// Tries that must pass.
+    pub successes: u32,
+}
+
+impl Probe {
+    /// The time after which a container that has not passed will not pass, in milliseconds.
+    pub fn budget(&self) -> Millis {
+        let tries = self.failures + self.successes.max(1) - 1;
+        Millis::from(self.delay + tries * self.period + self.timeout) * 1000
+    }
+}
+
+/// An event about an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// The identity of the event; it is told again under the same one.
+    pub uid: String,
+    /// Whom it is about, by identity.
+    pub about: String,
+    /// Whom it is about: `Pod/hello-1`.
+    pub object: String,
+    /// The container it is about, if any.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub container: String,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, in a sentence.
+    pub message: String,
+    /// How often it was told.
+    pub count: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}

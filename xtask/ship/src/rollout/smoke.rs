@@ -1,0 +1,319 @@
+//! Asks a pod of the newest revision whether it is what was deployed: `/healthz` and `/version`, through a forwarded port. It asks
+//! only, and tries again until its deadline, because a connection that breaks says nothing about a release.
+
+use crate::cluster::{Cluster, ClusterError};
+use crate::rollout::seen::Pod;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(300);
+/// Longer answers are not what was asked for.
+const LONGEST: usize = 64 * 1024;
+
+/// What is asked, and what must be the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmokeTarget {
+    /// Where.
+    pub namespace: String,
+    /// The Deployment, of whose newest revision a ready pod is asked.
+    pub deployment: String,
+    /// The port of the container.
+    pub port: u16,
+    /// The `SYS_ENV` that `/healthz` must show.
+    pub sys_env: String,
+    /// The version that `/version` must show, if it is known.
+    pub version: Option<String>,
+    /// For all tries together.
+    pub deadline: Duration,
+}
+
+/// What was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Smoked {
+    /// By which pod.
+    pub pod: String,
+    /// The `SYS_ENV`.
+    pub sys_env: String,
+    /// The version, where it was asked for.
+    pub version: Option<String>,
+    /// How many tries it took.
+    pub tries: u32,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// Why a release does not pass. The last try's reason.
+#[derive(Debug, thiserror::Error)]
+pub enum SmokeError {
+    /// The cluster does not answer.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// Nobody to ask.
+    #[error("no pod of the newest revision of {0} is ready")]
+    NoPod(String),
+    /// It is somewhere else than it was meant to be.
+    #[error("{pod}: /healthz shows SYS_ENV `{found}`, expected `{expected}`")]
+    WrongEnvironment {
+        /// Who answered.
+        pod: String,
+        /// What was to be.
+        expected: String,
+        /// What is.
+        found: String,
+    },
+    /// It is another build than was deployed.
+    #[error("{pod}: /version shows `{found}`, expected `{expected}`")]
+    WrongVersion {
+        /// Who answered.
+        pod: String,
+        /// What was to be.
+        expected: String,
+        /// What is.
+        found: String,
+    },
+    /// It does not work.
+    #[error("{pod}: {path} answers {status}: {body}")]
+    Status {
+        /// Who answered.
+        pod: String,
+        /// What was asked.
+        path: &'static str,
+        /// The status.
+        status: u16,
+        /// How its body begins.
+        body: String,
+    },
+    /// There is no answer, or none that can be read.
+    #[error("{pod}: {path}: {why}")]
+    NoAnswer {
+        /// Who was asked.
+        pod: String,
+        /// What was asked.
+        path: &'static str,
+        /// What happened.
+        why: String,
+    },
+}
+
+impl SmokeError {
+    /// Whether the same question may yet get another answer. A wrong environment stays one.
+    fn may_pass(&self) -> bool {
+        match self {
+            SmokeError::WrongEnvironment { .. }
+            | SmokeError::WrongVersion { .. }
+            | SmokeError::Cluster(ClusterError::Refused { .. } | ClusterError::Config { .. }) => false,
+            SmokeError::Cluster(ClusterError::Missing { .. } | ClusterError::Broke { .. })
+            | SmokeError::NoPod(_)
+            | SmokeError::Status { .. }
+            | SmokeError::NoAnswer { .. } => true,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Healthz {
+    #[serde(rename = "SYS_ENV")]
+    sys_env: String,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+}
+
+/// Asks until the answers are right, are wrong for good, or the deadline is over.
+pub async fn smoke(cluster: &Cluster, target: &SmokeTarget) -> Result<Smoked, SmokeError> {
+    let begin = Instant::now();
+    let end = begin + target.deadline;
+    let mut last = SmokeError::NoPod(target.deployment.clone());
+    for tries in 1.. {
+        match timeout_at(end, attempt(cluster, target)).await {
+            Ok(Ok((pod, sys_env, version))) => {
+                let took_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+                return Ok(Smoked { pod, sys_env, version, tries, took_ms });
+            }
+            Ok(Err(error)) if error.may_pass() && Instant::now() + PAUSE < end => last = error,
+            Ok(Err(error)) => return Err(error),
+            Err(_) if tries == 1 => {
+                let why = format!("no answer within {} s", target.deadline.as_secs());
+                return Err(SmokeError::NoAnswer { pod: target.deployment.clone(), path: "/healthz", why });
+            }
+            Err(_) => break,
+        }
+        sleep(PAUSE).await;
+    }
+    Err(last)
+}
+
+/// One try.
+async fn attempt(
+    cluster: &Cluster,
+    target: &SmokeTarget,
+) -> Result<(String, String, Option<String>), SmokeError> {
+    let pod = ready_pod(cluster, target).await?;
+    let stream = cluster.forward(&target.namespace, &pod, target.port).await?;
+    let sys_env = healthz(stream, &pod, target).await?;
+    let Some(expected) = &target.version else { return Ok((pod, sys_env, None)) };
+    let stream = cluster.forward(&target.namespace, &pod, target.port).await?;
+    let version = version(stream, &pod, expected).await?;
+    Ok((pod, sys_env, Some(version)))
+}
+
+/// A pod of the newest revision that is ready.
+async fn ready_pod(cluster: &Cluster, target: &SmokeTarget) -> Result<String, SmokeError> {
+    let deployment = cluster.deployment(&target.namespace, &target.deployment).await?;
+    let sets = cluster.replica_sets(&target.namespace).await?;
+    let newest =
+        sets.iter().find(|set| set.owner == deployment.id.uid && set.revision == deployment.revision);
+    let newest = newest.filter(|_| deployment.observed >= deployment.generation);
+    let pods = cluster.pods(&target.namespace).await?;
+    let is = |pod: &&Pod| newest.is_some_and(|set| set.id.uid == pod.owner) && pod.is_ready();
+    let pod = pods.iter().find(is).map(|pod| pod.id.name.clone());
+    pod.ok_or_else(|| SmokeError::NoPod(target.deployment.clone()))
+}
+
+async fn healthz(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    pod: &str,
+    target: &SmokeTarget,
+) -> Result<String, SmokeError> {
+    let path = "/healthz";
+    let body = get(stream, pod, path).await?;
+    let Healthz { sys_env: found } = read(&body, pod, path)?;
+    if found == target.sys_env {
+        return Ok(found);
+    }
+    Err(SmokeError::WrongEnvironment { pod: pod.to_owned(), expected: target.sys_env.clone(), found })
+}
+
+async fn version(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    pod: &str,
+    expected: &str,
+) -> Result<String, SmokeError> {
+    let path = "/version";
+    let body = get(stream, pod, path).await?;
+    let Version { version: found } = read(&body, pod, path)?;
+    if found == expected {
+        return Ok(found);
+    }
+    Err(SmokeError::WrongVersion { pod: pod.to_owned(), expected: expected.to_owned(), found })
+}
+
+fn read<T: serde::de::DeserializeOwned>(body: &[u8], pod: &str, path: &'static str) -> Result<T, SmokeError> {
+    serde_json::from_slice(body).map_err(|error| {
+        let why = format!("not the expected JSON: {error}: {}", beginning(body));
+        SmokeError::NoAnswer { pod: pod.to_owned(), path, why }
+    })
+}
+
+/// The body of a 200.
+async fn get(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    pod: &str,
+    path: &'static str,
+) -> Result<Bytes, SmokeError> {
+    let silent = |why: String| SmokeError::NoAnswer { pod: pod.to_owned(), path, why };
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| silent(error.to_string()))?;
+    let request = Request::get(path)
+        .header("host", "localhost")
+        .header("connection", "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| silent(error.to_string()))?;
+    let answer = async {
+        let response = sender.send_request(request).await.map_err(|error| silent(error.to_string()))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), LONGEST).collect().await;
+        let body = body.map_err(|error| silent(error.to_string()))?.to_bytes();
+        if status == hyper::StatusCode::OK {
+            return Ok(body);
+        }
+        Err(SmokeError::Status { pod: pod.to_owned(), path, status: status.as_u16(), body: beginning(&body) })
+    };
+    tokio::pin!(answer, connection);
+    // The connection moves while the answer is waited for, and both end together.
+    tokio::select! {
+        answer = &mut answer => answer,
+        ended = &mut connection => match ended {
+            Ok(()) => answer.await,
+            Err(error) => Err(silent(error.to_string())),
+        },
+    }
+}
+
+fn beginning(body: &[u8]) -> String {
+    String::from_utf8_lossy(body).chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    fn target() -> SmokeTarget {
+        SmokeTarget {
+            namespace: "here".to_owned(),
+            deployment: "hello".to_owned(),
+            port: 8080,
+            sys_env: "dev".to_owned(),
+            version: None,
+            deadline: Duration::from_secs(5),
+        }
+    }
+
+    /// A pod that reads one request and answers as it is told.
+    async fn asked(answer: &'static str) -> Result<String, SmokeError> {
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        let pod = async move {
+            let mut request = vec![0; 4096];
+            let read = theirs.read(&mut request).await.unwrap();
+            theirs.write_all(answer.as_bytes()).await.unwrap();
+            theirs.shutdown().await.unwrap();
+            String::from_utf8_lossy(&request[..read]).into_owned()
+        };
+        let target = target();
+        let (result, request) = tokio::join!(healthz(ours, "hello-1", &target), pod);
+        assert!(request.starts_with("GET /healthz HTTP/1.1\r\n"), "{request}");
+        result
+    }
+
+    #[tokio::test]
+    async fn the_right_environment_passes() {
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{\"SYS_ENV\":\"dev\"}";
+        assert_eq!(asked(answer).await.unwrap(), "dev");
+    }
+
+    #[tokio::test]
+    async fn another_environment_is_final() {
+        let error =
+            asked("HTTP/1.1 200 OK\r\ncontent-length: 18\r\n\r\n{\"SYS_ENV\":\"prod\"}").await.unwrap_err();
+        assert!(matches!(&error, SmokeError::WrongEnvironment { found, .. } if found == "prod"), "{error}");
+        assert!(!error.may_pass());
+    }
+
+    #[tokio::test]
+    async fn another_status_a_cut_body_nothing_and_no_json_are_no_pass() {
+        let error = asked("HTTP/1.1 503 No\r\ncontent-length: 4\r\n\r\nbusy").await.unwrap_err();
+        assert!(matches!(&error, SmokeError::Status { status: 503, body, .. } if body == "busy"), "{error}");
+        for answer in [
+            "",
+            "HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{\"SYS_ENV\"",
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+            "SSH-2.0-x\r\n",
+        ] {
+            let error = asked(answer).await.unwrap_err();
+            assert!(matches!(&error, SmokeError::NoAnswer { .. }), "{answer:?}: {error}");
+            assert!(error.may_pass());
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Watches a rollout until there is a verdict: from the stream of a cluster and the clock to the pure function, and nothing else.
+
+use crate::cluster::{Cluster, ClusterError, Fed, feed};
+use crate::rollout::record::{FORM, Header, Recorder};
+use crate::rollout::seen::{Millis, Seen, What};
+use crate::rollout::state::State;
+use crate::rollout::target::{Target, Verdict};
+use futures_util::{Stream, StreamExt};
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::Instant;
+use xtask_core::cancel::Cancel;
+use xtask_core::redact::Redactor;
+
+/// How often time passes: no verdict is later than this.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How a rollout is watched.
+pub struct Options<'a> {
+    /// Where the stream is recorded, if anywhere.
+    pub record: Option<PathBuf>,
+    /// Ends the watch.
+    pub cancel: Cancel,
+    /// Gets a line whenever what is waited for changes.
+    pub progress: Box<dyn FnMut(&str) + 'a>,
+    /// Masks secrets in the recording and in what is shown.
+    pub redactor: Redactor,
+}
+
+/// Why there is no verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// It was stopped.
+    #[error("stopped while watching the rollout")]
+    Cancelled,
+    /// The cluster refuses to be watched.
+    #[error(transparent)]
+    Refused(ClusterError),
+    /// The cluster did not answer until the time was spent. Whether the release is good is not known.
+    #[error("the rollout cannot be judged: {0}")]
+    Blind(ClusterError),
+    /// The recording cannot be written.
+    #[error("cannot record to {}: {source}", path.display())]
+    Record {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Watches until the target is good or bad, or somebody else has changed it. It ends at the latest when the target's budget is spent.
+pub async fn watch(cluster: &Cluster, target: &Target, options: Options<'_>) -> Result<Verdict, WatchError> {
+    let stream = feed(cluster, &target.namespace);
+    follow(stream, target, cluster.version(), options).await
+}
+
+/// The same over any stream.
+pub(super) async fn follow(
+    mut stream: impl Stream<Item = Fed> + Unpin,
+    target: &Target,
+    kubernetes: &str,
+    options: Options<'_>,
+) -> Result<Verdict, WatchError> {
+    let Options { record, cancel, mut progress, redactor } = options;
+    let header = Header { recording: FORM, kubernetes: kubernetes.to_owned(), target: target.clone() };
+    let recorder = record.as_deref().map(|path| Recorder::new(path, &header, &redactor)).transpose();
+    let written = |source| WatchError::Record { path: record.clone().unwrap_or_default(), source };
+    let mut recorder = recorder.map_err(written)?;
+    let begin = Instant::now();
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut state = State::new(target.clone());
+    let mut shown = String::new();
+    let mut trouble: Option<ClusterError> = None;
+    let mut open = true;
+    loop {
+        let what = tokio::select! {
+            biased;
+            () = cancel.raised() => return Err(WatchError::Cancelled),
+            fed = stream.next(), if open => match fed {
+                Some(Fed::Seen(what)) => {
+                    trouble = None;
+                    what
+                }
+                Some(Fed::Answered) => {
+                    trouble = None;
+                    continue;
+                }
+                Some(Fed::Failed(error @ ClusterError::Refused { .. })) => return Err(WatchError::Refused(error)),
+                Some(Fed::Failed(error)) => {
+                    progress(&redactor.redact(&format!("trying again: {error}")));
+                    trouble = Some(error);
+                    continue;
+                }
+                None => {
+                    open = false;
+                    continue;
+                }
+            },
+            _ = ticks.tick() => What::Tick,
+        };
+        // While the cluster does not answer, no rule's time passes: what was not seen cannot be told from what did not happen.
+        if let (What::Tick, Some(error)) = (&what, trouble.take()) {
+            if millis(begin) >= target.budget_ms {
+                return Err(WatchError::Blind(error));
+            }
+            trouble = Some(error);
+            continue;
+        }
+        let seen = Seen { at: millis(begin), what };
+        if let Some(recorder) = &mut recorder {
+            recorder.seen(&seen).map_err(written)?;
+        }
+        state = state.step(&seen);
+        let verdict = state.verdict();
+        if verdict != Verdict::Watching {
+            if let Some(recorder) = recorder {
+                recorder.end(seen.at).map_err(written)?;
+            }
+            return Ok(verdict);
+        }
+        let line = state.waits_for();
+        if seen.what == What::Tick && line != shown {
+            progress(&redactor.redact(&line));
+            shown = line;
+        }
+    }
+}
+
+fn millis(begin: Instant) -> Millis {
+    Millis::try_from(begin.elapsed().as_millis()).unwrap_or(Millis::MAX)
+}

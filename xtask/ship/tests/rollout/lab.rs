@@ -1,0 +1,190 @@
+//! A lab with the service in it, and namespaces in which rollouts are tried.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, GroupVersionKind, ObjectMeta};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use xtask_core::cancel::CancelSource;
+use xtask_core::redact::Redactor;
+use xtask_ship::cluster::{self, Cluster};
+use xtask_ship::rollout::{self, Expected, Graces, Options, Target, Verdict};
+
+/// A lab that is taken down when the test ends, however it ends.
+pub(crate) struct Lab {
+    name: String,
+    pub(crate) image: String,
+    pub(crate) cluster: Cluster,
+    pub(crate) kubeconfig: PathBuf,
+}
+
+impl Lab {
+    pub(crate) async fn up() -> Lab {
+        let name = format!("r{}", std::process::id());
+        run(lab(&["up", "--name", &name]));
+        let program = service();
+        let image =
+            run(lab(&["load", "--name", &name, program.to_str().unwrap(), "app:faults"])).trim().to_owned();
+        let kubeconfig = std::env::temp_dir().join(format!("{name}.kubeconfig"));
+        std::fs::write(&kubeconfig, run(lab(&["kubeconfig", "--name", &name]))).unwrap();
+        let cluster = cluster::connect(Some(&kubeconfig), None).await.unwrap();
+        Lab { name, image, cluster, kubeconfig }
+    }
+
+    /// A namespace of its own.
+    pub(crate) async fn namespace(&self, name: &str) -> Place<'_> {
+        let api: Api<Namespace> = Api::all(self.cluster.client().clone());
+        let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+        api.create(&PostParams::default(), &Namespace { metadata, ..Namespace::default() }).await.unwrap();
+        Place { lab: self, name: name.to_owned() }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.kubeconfig);
+        let _ = lab(&["down", "--name", &self.name]).output();
+    }
+}
+
+/// A namespace.
+pub(crate) struct Place<'a> {
+    pub(crate) lab: &'a Lab,
+    pub(crate) name: String,
+}
+
+impl Place<'_> {
+    /// A Deployment of the service that works.
+    pub(crate) fn good(&self) -> Value {
+        let probe = |path: &str, failures: u32| {
+            let get = json!({"path": path, "port": 8080});
+            json!({"httpGet": get, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": failures})
+        };
+        json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "hello", "namespace": self.name},
+            "spec": {
+                "replicas": 2,
+                "progressDeadlineSeconds": 600,
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+                "selector": {"matchLabels": {"app": "hello"}},
+                "template": {
+                    "metadata": {"labels": {"app": "hello"}},
+                    "spec": {
+                        "terminationGracePeriodSeconds": 2,
+                        "containers": [{
+                            "name": "app",
+                            "image": self.lab.image,
+                            "env": [
+                                {"name": "FAULT", "value": "slow:0ms"},
+                                {"name": "SYS_ENV", "value": self.name},
+                                {"name": "DRAIN_SETTLE_SECONDS", "value": "0"},
+                                {"name": "DRAIN_DEADLINE_SECONDS", "value": "1"},
+                            ],
+                            "startupProbe": probe("/livez", 30),
+                            "readinessProbe": probe("/readyz", 3),
+                            "resources": {
+                                "requests": {"cpu": "1m", "memory": "8Mi"},
+                                "limits": {"memory": "64Mi"},
+                            },
+                        }],
+                    },
+                },
+            },
+        })
+    }
+
+    /// Applies an object of any kind.
+    pub(crate) async fn apply(&self, object: &Value) {
+        let api_version = object["apiVersion"].as_str().unwrap();
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let kind = GroupVersionKind::gvk(group, version, object["kind"].as_str().unwrap());
+        let client = self.lab.cluster.client().clone();
+        let api: Api<DynamicObject> = Api::namespaced_with(client, &self.name, &ApiResource::from_gvk(&kind));
+        let params = PatchParams::apply("test").force();
+        let name = object["metadata"]["name"].as_str().unwrap();
+        api.patch(name, &params, &Patch::Apply(object)).await.unwrap();
+    }
+
+    /// Changes the Deployment as somebody else would.
+    pub(crate) async fn edit(&self, change: &Value) {
+        let api: Api<Deployment> = Api::namespaced(self.lab.cluster.client().clone(), &self.name);
+        api.patch("hello", &PatchParams::default(), &Patch::Strategic(change)).await.unwrap();
+    }
+
+    /// What is expected of the Deployment now.
+    pub(crate) async fn target(&self, graces: &[&str]) -> Target {
+        let now = self.lab.cluster.deployment(&self.name, "hello").await.unwrap();
+        let digest = self.lab.image.split_once('@').unwrap().1.to_owned();
+        let images = [("app".to_owned(), digest.try_into().unwrap())];
+        let expected =
+            Expected { name: "hello".to_owned(), generation: Some(now.generation), images: images.into() };
+        let graces = graces.iter().fold(Graces::default(), |all, text| all.and(&text.parse().unwrap()));
+        Target {
+            namespace: self.name.clone(),
+            deployments: vec![expected],
+            soak_ms: 3000,
+            budget_ms: 120_000,
+            images_proven: false,
+            graces,
+        }
+    }
+
+    /// Watches it to its verdict.
+    pub(crate) async fn watch(&self, target: &Target, record: Option<&Path>) -> Verdict {
+        let (_source, cancel) = CancelSource::new();
+        let progress = Box::new(|line: &str| println!("{}: {line}", self.name));
+        let record = record.map(Path::to_path_buf);
+        let options = Options { record, cancel, progress, redactor: Redactor::default() };
+        rollout::watch(&self.lab.cluster, target, options).await.unwrap()
+    }
+
+    /// Kills the service in one of its pods, as a fault of its own would.
+    pub(crate) async fn kill_one(&self) {
+        let api: Api<k8s_openapi::api::core::v1::Pod> =
+            Api::namespaced(self.lab.cluster.client().clone(), &self.name);
+        let pods = api.list(&kube::api::ListParams::default()).await.unwrap();
+        let newest = pods.items.iter().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0)).unwrap();
+        let sign = format!("HOSTNAME={}", newest.name_any());
+        for process in std::fs::read_dir("/proc").unwrap().map(Result::unwrap) {
+            let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+            if environment.split(|byte| *byte == 0).any(|variable| variable == sign.as_bytes()) {
+                let pid: i32 = process.file_name().to_str().unwrap().parse().unwrap();
+                let pid = rustix::process::Pid::from_raw(pid).unwrap();
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+                return;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        unreachable!("{sign} runs nowhere");
+    }
+}
+
+/// The service with its faults, as one static program.
+fn service() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target = root.join("target/faults");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--locked", "--release", "--package", "app", "--features", "faults"]);
+    cargo.args(["--target", "x86_64-unknown-linux-gnu"]).current_dir(&root);
+    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").env("CARGO_TARGET_DIR", &target);
+    run(cargo);
+    target.join("x86_64-unknown-linux-gnu/release/app")
+}
+
+fn lab(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask-ship"));
+    command.arg("lab").args(args);
+    command
+}
+
+fn run(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
