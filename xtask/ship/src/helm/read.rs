@@ -206,3 +206,79 @@ pub(super) fn rendered(code: i32, stdout: &[u8], stderr: &[u8]) -> Result<Render
         bytes: stdout.len(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Recorded from helm 4.3.1 on a chart with one ConfigMap and one hook.
+    const HISTORY: &[u8] = include_bytes!("../../testdata/helm/history.out");
+    const NONE: &[u8] = include_bytes!("../../testdata/helm/history-none.err");
+    const UPGRADE: &[u8] = include_bytes!("../../testdata/helm/upgrade.out");
+    const DRY_RUN: &[u8] = include_bytes!("../../testdata/helm/dry-run.out");
+    const REFUSED: &[u8] = include_bytes!("../../testdata/helm/upgrade-refused.err");
+    const MANIFEST: &[u8] = include_bytes!("../../testdata/helm/manifest.out");
+    const NO_MANIFEST: &[u8] = include_bytes!("../../testdata/helm/manifest-none.err");
+
+    #[test]
+    fn a_history_is_its_revisions_with_where_they_went_back_to() {
+        let history = history(0, HISTORY, b"").unwrap();
+        let told: Vec<_> = history
+            .iter()
+            .map(|one| (one.number, one.status, one.rollback_revision, one.description.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (1, Status::Superseded, None, "slipway r1"),
+                (2, Status::Superseded, None, "Upgrade complete"),
+                (3, Status::Deployed, Some(1), "Rollback to 1"),
+            ]
+        );
+    }
+
+    #[test]
+    fn only_helm_saying_so_means_that_there_is_no_release() {
+        assert_eq!(history(1, b"", NONE).unwrap(), []);
+        for (code, stdout, stderr) in [
+            (1, &b""[..], &b"Error: Kubernetes cluster unreachable"[..]),
+            (1, b"", b""),
+            (0, b"", b""),
+            (0, b"[]", b""),
+            (0, &HISTORY[..HISTORY.len() / 2], b""),
+            (0, b"[{\"revision\":1}]", b""),
+            (0, b"[{\"revision\":1,\"updated\":\"2026-11-21T13:23:22Z\",\"status\":\"new\",\"chart\":\"\",\"description\":\"\"}]", b""),
+        ] {
+            assert!(history(code, stdout, stderr).is_err(), "{code} {}", String::from_utf8_lossy(stdout));
+        }
+    }
+
+    #[test]
+    fn a_rendered_chart_has_its_revision_its_annotations_and_its_hooks() {
+        let applied = rendered(0, UPGRADE, b"").unwrap();
+        assert_eq!((applied.revision, applied.chart.as_str()), (1, "mini-0.1.0"));
+        assert_eq!(applied.annotations["slipway/irreversible"], "drops a column");
+        assert!(applied.hooks[0].runs_at("pre-rollback") && !applied.hooks[0].runs_at("test"));
+        assert!(!applied.hooks[0].is_replaced(), "it says hook-succeeded alone");
+        let dry = rendered(0, DRY_RUN, b"").unwrap();
+        assert_eq!(dry.revision, 2);
+        assert_ne!(digest(&dry.manifest), digest(&applied.manifest));
+        assert!(!format!("{applied:?}").contains("ConfigMap"), "a manifest may hold Secrets");
+    }
+
+    #[test]
+    fn what_was_applied_and_what_helm_remembers_have_one_digest() {
+        let remembered = manifest(0, MANIFEST, b"").unwrap();
+        assert_eq!(digest(&remembered), digest(&rendered(0, UPGRADE, b"").unwrap().manifest));
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_helms_words_and_half_an_answer_is_none() {
+        let Err(HelmError::Failed { said, .. }) = rendered(1, b"", REFUSED) else { panic!("read") };
+        assert!(said.starts_with("UPGRADE FAILED: YAML parse error on mini/templates/a.yaml"), "{said}");
+        assert!(matches!(rendered(0, &UPGRADE[..700], b""), Err(HelmError::Unreadable { .. })));
+        assert!(matches!(rendered(0, b"", b""), Err(HelmError::Unreadable { .. })));
+        assert!(manifest(1, b"", NO_MANIFEST).is_err());
+        assert!(manifest(0, b" \n", b"").is_err());
+    }
+}

@@ -12,10 +12,20 @@ use super::phase::Phase;
 use super::plan::{IRREVERSIBLE, Plan, WayBack};
 use super::recover;
 use crate::helm::{Chart, Rendered, digest};
+use jiff::Timestamp;
 use std::time::Duration;
 
+/// The image that is deployed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Image {
+    /// Its digest.
+    pub(crate) digest: String,
+    /// When the environment before proved it, if it had to.
+    pub(crate) proven_before: Option<Timestamp>,
+}
+
 /// Deploys an image, or the chart as it is.
-pub(crate) async fn deploy(cx: &Cx, image: Option<&str>) -> Result<Ending, ReleaseError> {
+pub(crate) async fn deploy(cx: &Cx, image: Option<&Image>) -> Result<Ending, ReleaseError> {
     let held = lock(cx).await?;
     let result = under_lock(cx, &held, image).await;
     give_back(cx, held).await;
@@ -30,9 +40,9 @@ pub(crate) async fn give_back(cx: &Cx, held: Held) {
 }
 
 /// Shows what `deploy` would do, and what guards say. Takes no lock and touches nothing.
-pub(crate) async fn dry_run(cx: &Cx, image: Option<&str>) -> Result<Plan, ReleaseError> {
+pub(crate) async fn dry_run(cx: &Cx, image: Option<&Image>) -> Result<Plan, ReleaseError> {
     let journal = cx.journal().await?;
-    plan(cx, &journal, &cx.chart(image)?, image).await
+    plan(cx, &journal, &cx.chart(image.map(|image| image.digest.as_str()))?, image).await
 }
 
 /// Takes the release's lock.
@@ -45,7 +55,7 @@ pub(crate) async fn lock(cx: &Cx) -> Result<Held, ReleaseError> {
     }
 }
 
-async fn under_lock(cx: &Cx, held: &Held, image: Option<&str>) -> Result<Ending, ReleaseError> {
+async fn under_lock(cx: &Cx, held: &Held, image: Option<&Image>) -> Result<Ending, ReleaseError> {
     let mut journal = cx.journal().await?;
     if let Some(ending) = recover::settle(cx, held, &mut journal).await?
         && (ending.phase == Phase::NeedsHuman)
@@ -55,7 +65,7 @@ async fn under_lock(cx: &Cx, held: &Held, image: Option<&str>) -> Result<Ending,
     if let Some(record) = journal.record().filter(|record| record.phase == Phase::NeedsHuman) {
         return Err(ReleaseError::NeedsHuman(record.reason.clone().unwrap_or_default()));
     }
-    let chart = cx.chart(image)?;
+    let chart = cx.chart(image.map(|image| image.digest.as_str()))?;
     let plan = tokio::select! {
         plan = plan(cx, &journal, &chart, image) => plan?,
         () = cx.cancel.raised() => return Err(ReleaseError::Cancelled(" before anything was touched".to_owned())),
@@ -82,15 +92,21 @@ async fn carry_out(
 }
 
 /// Renders, looks, judges.
-async fn plan(cx: &Cx, journal: &Journal, chart: &Chart, image: Option<&str>) -> Result<Plan, ReleaseError> {
+async fn plan(
+    cx: &Cx,
+    journal: &Journal,
+    chart: &Chart,
+    image: Option<&Image>,
+) -> Result<Plan, ReleaseError> {
     let rendered = cx.helm.render(chart).await?;
-    let image = image.map(|digest| cx.repository().map(|name| format!("{name}@{digest}"))).transpose()?;
-    let found = facts::gather(cx, journal, &rendered, image.as_deref()).await?;
+    let named =
+        image.map(|image| cx.repository().map(|name| format!("{name}@{}", image.digest))).transpose()?;
+    let found = facts::gather(cx, journal, &rendered, named.as_deref()).await?;
     let guards::Judged { refusals, not_checked } = guards::judge(&cx.env, &found.facts);
     if !refusals.is_empty() {
         return Err(ReleaseError::Refused(refusals));
     }
-    let wanted = wanted(&rendered, image);
+    let wanted = wanted(&rendered, named, image.and_then(|image| image.proven_before));
     let way_back = match (&wanted.irreversible, journal.last_good()) {
         (Some(why), _) => WayBack::Impossible(format!("the chart says that it cannot be undone: {why}")),
         (None, None) => WayBack::Impossible("nothing was proven good before".to_owned()),
@@ -111,12 +127,13 @@ async fn plan(cx: &Cx, journal: &Journal, chart: &Chart, image: Option<&str>) ->
     })
 }
 
-fn wanted(rendered: &Rendered, image: Option<String>) -> Wanted {
+fn wanted(rendered: &Rendered, image: Option<String>, proven_before: Option<Timestamp>) -> Wanted {
     Wanted {
         image,
         chart: rendered.chart.clone(),
         manifest_sha256: digest(&rendered.manifest),
         irreversible: rendered.annotations.get(IRREVERSIBLE).cloned(),
         hooks_before_rollback: rendered.hooks.iter().any(|hook| hook.runs_at("pre-rollback")),
+        proven_before,
     }
 }

@@ -296,8 +296,11 @@ impl<'a> Drive<'a> {
             return Ok(Signal::Bad);
         }
         self.verified = Some(began.elapsed());
-        // The same manifest under a new number; Helm forgets the old one some day.
-        if let Some(good) = record.last_good.as_mut().filter(|good| good.revision == back.to) {
+        if back.asked {
+            // It was watched and asked like any release.
+            *record = committed(record.clone());
+        } else if let Some(good) = &mut record.last_good {
+            // The same manifest under a new number; Helm forgets the old one some day.
             good.revision = record.revision;
         }
         Ok(Signal::Done)

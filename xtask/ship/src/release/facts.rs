@@ -62,11 +62,17 @@ pub(crate) async fn gather(
         scaled: scaled(&target),
         stuck_budgets: stuck_budgets(&target),
         tight: tight(cx, &target).await?,
+        unwatched: target
+            .iter()
+            .filter(|object| object.kind != "Deployment" && object.pod_template().is_some())
+            .map(Object::title)
+            .collect(),
     };
     Ok(Found { facts, way_back: way_back(cx, journal, &mut trial).await?, changes, newest })
 }
 
-async fn namespace_label(cx: &Cx) -> Result<Option<Option<String>>, ReleaseError> {
+/// The label `environment` of the namespace; outer none if there is no namespace.
+pub(crate) async fn namespace_label(cx: &Cx) -> Result<Option<Option<String>>, ReleaseError> {
     let api: Api<Namespace> = Api::all(cx.cluster.client().clone());
     let found =
         api.get_opt(&cx.namespace).await.map_err(ReleaseError::cluster("cannot look at the namespace"))?;

@@ -33,6 +33,8 @@ pub(crate) enum Guard {
     Budget,
     /// The quota has room for the pods of a rollout.
     Quota,
+    /// The environment before has proven the image.
+    Promotion,
 }
 
 impl fmt::Display for Guard {
@@ -50,6 +52,7 @@ impl fmt::Display for Guard {
             Guard::Replicas => "replicas",
             Guard::Budget => "budget",
             Guard::Quota => "quota",
+            Guard::Promotion => "promotion",
         })
     }
 }
@@ -159,6 +162,8 @@ pub(crate) struct Facts {
     pub(crate) stuck_budgets: Vec<(String, String)>,
     /// Quotas without room.
     pub(crate) tight: Vec<Tight>,
+    /// Workloads that nobody watches: `StatefulSet hello`.
+    pub(crate) unwatched: Vec<String>,
 }
 
 /// Helm's Secret may have 1 MiB with everything around it; above this the next release would not fit.
@@ -175,54 +180,52 @@ pub(crate) struct Judged {
 
 /// Judges what was found.
 pub(crate) fn judge(env: &Environment, facts: &Facts) -> Judged {
-    let mut judged = Judged::default();
-    where_it_goes(env, facts, &mut judged);
+    let mut judged = place(env, &facts.cluster_uid, facts.namespace.as_ref());
+    values(env, facts, &mut judged);
     when_and_what(env, facts, &mut judged);
     whether_it_fits(facts, &mut judged.refusals);
+    unwatched(facts, &mut judged);
     judged
 }
 
-fn where_it_goes(env: &Environment, facts: &Facts, judged: &mut Judged) {
+/// The part of it that also a rollback asks: whether this is the right place at all.
+pub(crate) fn place(env: &Environment, cluster_uid: &str, namespace: Option<&Option<String>>) -> Judged {
+    let mut judged = Judged::default();
     match &env.cluster_uid {
-        Some(uid) if *uid != facts.cluster_uid => judged.refusals.push(
-            refusal(
-                Guard::Cluster,
-                format!("the cluster {uid}"),
-                format!("the cluster {}", facts.cluster_uid),
-            )
-            .but("is the kubeconfig's context the right one?"),
+        Some(uid) if uid != cluster_uid => judged.refusals.push(
+            refusal(Guard::Cluster, format!("the cluster {uid}"), format!("the cluster {cluster_uid}"))
+                .but("is the kubeconfig's context the right one?"),
         ),
         Some(_) => {}
         None => judged.not_checked.push(format!(
-            "whether this is the right cluster: the environment has no cluster_uid (this one is {})",
-            facts.cluster_uid
+            "whether this is the right cluster: the environment has no cluster_uid (this one is {cluster_uid})"
         )),
     }
     if env.account.is_some() || env.region.is_some() {
         judged.not_checked.push("the cloud's account and region".to_owned());
     }
-    let namespace = env.namespace.as_deref().unwrap_or_default();
+    let name = env.namespace.as_deref().unwrap_or_default();
     let label = &env.label;
-    match &facts.namespace {
+    let expected = format!("the namespace {name} with the label environment={label}");
+    match namespace {
         Some(Some(found)) if found == label => {}
-        Some(Some(found)) => judged.refusals.push(refusal(
-            Guard::Namespace,
-            format!("the namespace {namespace} with the label environment={label}"),
-            format!("environment={found}"),
-        )),
+        Some(Some(found)) => {
+            judged.refusals.push(refusal(Guard::Namespace, expected, format!("environment={found}")));
+        }
         Some(None) => judged.refusals.push(
-            refusal(
-                Guard::Namespace,
-                format!("the namespace {namespace} with the label environment={label}"),
-                "no such label",
-            )
-            .but(format!("`kubectl label namespace {namespace} environment={label}`")),
+            refusal(Guard::Namespace, expected, "no such label")
+                .but(format!("`kubectl label namespace {name} environment={label}`")),
         ),
         None => judged.refusals.push(
-            refusal(Guard::Namespace, format!("the namespace {namespace}"), "none")
+            refusal(Guard::Namespace, expected, "no such namespace")
                 .but("who owns the cluster makes it, with that label"),
         ),
     }
+    judged
+}
+
+fn values(env: &Environment, facts: &Facts, judged: &mut Judged) {
+    let label = &env.label;
     match facts.labels.iter().find(|found| *found != label) {
         Some(found) => judged.refusals.push(
             refusal(
@@ -282,6 +285,13 @@ fn when_and_what(env: &Environment, facts: &Facts, judged: &mut Judged) {
     }
 }
 
+/// Kinds that make pods, and that no rule of the rollout knows.
+fn unwatched(facts: &Facts, judged: &mut Judged) {
+    for object in &facts.unwatched {
+        judged.not_checked.push(format!("whether {object} becomes well: only Deployments are watched"));
+    }
+}
+
 fn whether_it_fits(facts: &Facts, refusals: &mut Vec<Refusal>) {
     for (object, why) in &facts.refused {
         refusals.push(refusal(Guard::DryRun, format!("the cluster to accept {object}"), why.clone()));
@@ -329,4 +339,159 @@ fn whether_it_fits(facts: &Facts, refusals: &mut Vec<Refusal>) {
 /// `main` of `refs/heads/main`, `v1.0.0` of `refs/tags/v1.0.0`.
 fn short_ref(full: &str) -> &str {
     full.strip_prefix("refs/heads/").or_else(|| full.strip_prefix("refs/tags/")).unwrap_or(full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::date;
+    use std::time::Duration;
+    use xtask_core::config::{Budgets, Guards};
+
+    fn env() -> Environment {
+        let second = Duration::from_secs(1);
+        Environment {
+            cluster: None,
+            region: None,
+            account: None,
+            namespace: Some("hello".into()),
+            values: None,
+            approval: true,
+            promoted_from: None,
+            kubeconfig: None,
+            context: None,
+            cluster_uid: Some("u".into()),
+            label: "prod".into(),
+            registry: None,
+            guards: Guards {
+                refs: vec!["main".into(), "v*".into()],
+                freeze: vec![Freeze {
+                    from: date(2026, 12, 20),
+                    to: date(2027, 1, 2),
+                    reason: "holidays".into(),
+                }],
+            },
+            budgets: Budgets { lock: second, apply: second, watch: second, soak: second },
+        }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            cluster_uid: "u".into(),
+            namespace: Some(Some("prod".into())),
+            labels: vec!["prod".into()],
+            git_ref: Some("refs/heads/main".into()),
+            today: date(2026, 11, 21),
+            image: Some((
+                "r/hello@sha256:00".into(),
+                Look::Seen(Image::For(vec!["amd64".into(), "arm64".into()])),
+            )),
+            architectures: vec!["amd64".into()],
+            refused: Vec::new(),
+            secret_bytes: 10_000,
+            leftover_hooks: Vec::new(),
+            scaled: vec![Scaled {
+                autoscaler: "hello".into(),
+                target: "Deployment hello".into(),
+                replicas: None,
+            }],
+            stuck_budgets: Vec::new(),
+            tight: Vec::new(),
+            unwatched: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn nothing_is_refused_and_nothing_unchecked_when_all_is_as_it_should_be() {
+        assert_eq!(judge(&env(), &facts()), Judged::default());
+    }
+
+    #[test]
+    fn each_guard_refuses_with_what_it_expected_and_what_it_found() {
+        type Change = fn(&mut Facts);
+        let table: [(Change, &str); 17] = [
+            (|f| f.cluster_uid = "v".into(), "cluster: expected the cluster u, found the cluster v"),
+            (
+                |f| f.namespace = None,
+                "namespace: expected the namespace hello with the label environment=prod, found no such namespace",
+            ),
+            (|f| f.namespace = Some(None), "found no such label"),
+            (|f| f.namespace = Some(Some("dev".into())), "found environment=dev"),
+            (
+                |f| f.labels.push("dev".into()),
+                "values: expected objects with environment=prod, found environment=dev",
+            ),
+            (|f| f.git_ref = None, "ref: expected main or v*, found no branch and no tag"),
+            (
+                |f| f.git_ref = Some("refs/heads/topic".into()),
+                "ref: expected main or v*, found refs/heads/topic",
+            ),
+            (
+                |f| f.today = date(2026, 12, 20),
+                "freeze: expected a day outside of 2026-12-20 to 2027-01-02 (holidays), found 2026-12-20",
+            ),
+            (|f| f.today = date(2027, 1, 2), "found 2027-01-02"),
+            (
+                |f| f.image = Some(("r/a@sha256:00".into(), Look::Seen(Image::Absent))),
+                "image: expected r/a@sha256:00, found nothing in the registry",
+            ),
+            (
+                |f| f.architectures.push("riscv64".into()),
+                "image: expected r/hello@sha256:00 for riscv64, found it is for amd64 and arm64",
+            ),
+            (
+                |f| f.refused.push(("Deployment hello".into(), "field is immutable".into())),
+                "dry-run: expected the cluster to accept Deployment hello, found field is immutable",
+            ),
+            (|f| f.secret_bytes = 1 << 20, "size: expected at most 921600 bytes"),
+            (
+                |f| f.leftover_hooks.push("Job migrate".into()),
+                "hooks: expected no hook of an earlier run, found Job migrate",
+            ),
+            (|f| f.scaled[0].replicas = Some(2), "replicas: expected Deployment hello without `replicas`"),
+            (
+                |f| f.stuck_budgets.push(("hello".into(), "maxUnavailable: 0".into())),
+                "budget: expected the budget hello to let a pod go, found maxUnavailable: 0",
+            ),
+            (
+                |f| f.tight.push(Tight { quota: "q".into(), resource: "pods".into(), needed: 1, left: 0 }),
+                "quota: expected room for 1 pods in the quota q, found room for 0",
+            ),
+        ];
+        for (change, expected) in table {
+            let mut facts = facts();
+            change(&mut facts);
+            let judged = judge(&env(), &facts);
+            let told: Vec<String> = judged.refusals.iter().map(ToString::to_string).collect();
+            assert_eq!(told.len(), 1, "{expected}: {told:?}");
+            assert!(told[0].contains(expected), "{expected}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_looked_at_is_said() {
+        let mut blind = facts();
+        blind.image = Some(("r/a@sha256:00".into(), Look::Not("the registry asks who we are".into())));
+        blind.labels.clear();
+        blind.unwatched.push("StatefulSet db".into());
+        let env = Environment { cluster_uid: None, account: Some("111122223333".into()), ..env() };
+        let judged = judge(&env, &blind);
+        assert!(judged.refusals.is_empty());
+        assert_eq!(judged.not_checked.len(), 5, "{:?}", judged.not_checked);
+        blind.image = None;
+        assert!(judge(&env, &blind).not_checked.iter().any(|what| what.contains("no digest")));
+    }
+
+    #[test]
+    fn a_tag_is_matched_by_its_own_name_and_a_branch_of_that_name_in_a_folder_is_not() {
+        for (full, right) in [
+            ("refs/tags/v1.2.3", true),
+            ("refs/heads/main", true),
+            ("refs/heads/x/main", false),
+            ("refs/pull/1/merge", false),
+        ] {
+            let facts = Facts { git_ref: Some(full.into()), ..facts() };
+            assert_eq!(judge(&env(), &facts).refusals.is_empty(), right, "{full}");
+        }
+    }
 }

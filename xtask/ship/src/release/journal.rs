@@ -42,6 +42,9 @@ pub(crate) struct Wanted {
     pub(crate) irreversible: Option<String>,
     /// Whether it has hooks that Helm would run before going back to it.
     pub(crate) hooks_before_rollback: bool,
+    /// When the environment before proved its image, if it was promoted.
+    #[serde(default)]
+    pub(crate) proven_before: Option<Timestamp>,
 }
 
 /// A release that was watched, soaked and asked.
@@ -88,7 +91,8 @@ pub(crate) type Applied = BTreeMap<String, Mark>;
 /// What is being done, or was done last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    schema: u32,
+    /// Always [`SCHEMA`].
+    pub(super) schema: u32,
     /// Where it is.
     pub(crate) phase: Phase,
     /// Who does it.
@@ -257,6 +261,7 @@ pub(crate) mod tests {
             manifest_sha256: "aa".into(),
             irreversible: None,
             hooks_before_rollback: false,
+            proven_before: None,
         };
         let last_good = LastGood {
             revision: 7,

@@ -3,11 +3,12 @@
 //!
 //! - `phase`, `guards`, `plan`, `approved`: pure. - `journal`, `lock`: on the cluster. - `facts`, `trial`, `registry`: what guards look at.
 //! - `open`: one release, opened. - `drive`: from a phase to the end. - `prove`: the doors to the rollout.
-//! - `deploy`, `recover`: commands. - `tell`, `clock`, `error`: words, time, faults.
+//! - `deploy`, `promote`, `rollback`, `recover`, `status`, `diff`: commands. - `report`, `tell`, `clock`, `error`: words, time, faults.
 
 mod approved;
 mod clock;
 mod deploy;
+mod diff;
 mod drive;
 mod error;
 mod facts;
@@ -18,13 +19,18 @@ mod objects;
 mod open;
 mod phase;
 mod plan;
+mod promote;
 mod prove;
 mod recover;
 mod registry;
+mod report;
+mod rollback;
+mod status;
 mod tell;
 mod trial;
 
 use crate::say;
+use deploy::Image;
 use drive::Ending;
 use error::ReleaseError;
 use open::Cx;
@@ -86,42 +92,98 @@ async fn command(
     redactor: Redactor,
     cancel: Cancel,
 ) -> Result<ExitCode, ReleaseError> {
-    let cx = Cx::open(pipeline, args, ambient, supervisor.clone(), redactor, cancel).await?;
+    let open = |env: &str| {
+        let args = ReleaseArgs { env: env.to_owned(), ..args.clone() };
+        Cx::open(
+            pipeline.clone(),
+            args,
+            ambient.clone(),
+            supervisor.clone(),
+            redactor.clone(),
+            cancel.clone(),
+        )
+    };
+    let cx = open(&args.env).await?;
     let ending = match &cli.command {
-        Command::Deploy(deploy) if deploy.dry_run => {
-            let plan = deploy::dry_run(&cx, deploy.digest.as_deref()).await?;
-            if args.json {
-                cx.tell.json(&plan)
-            } else {
-                cx.tell.answer(&plan.text())
-            }
-            return Ok(ExitCode::Passed);
+        Command::Deploy(words) => {
+            let image = match (&words.digest, &cx.env.promoted_from) {
+                (digest, Some(before)) => Some(promoted(&cx, &open(before).await?, digest.as_deref()).await?),
+                (Some(digest), None) => Some(Image { digest: digest.clone(), proven_before: None }),
+                (None, None) => cx.built().map(|digest| Image { digest, proven_before: None }),
+            };
+            release(&cx, args, image.as_ref(), words.dry_run).await?
         }
-        Command::Deploy(deploy) => Some(deploy::deploy(&cx, deploy.digest.as_deref()).await?),
+        Command::Promote(words) => {
+            let before = cx.env.promoted_from.clone().ok_or_else(|| {
+                ReleaseError::Usage(format!(
+                    "environments.{}: nothing says what it is `promoted_from`",
+                    args.env
+                ))
+            })?;
+            let image = promoted(&cx, &open(&before).await?, None).await?;
+            release(&cx, args, Some(&image), words.dry_run).await?
+        }
+        Command::Rollback(words) => Some(rollback::rollback(&cx, words.to).await?),
         Command::Recover(words) => {
             let word = match (words.resume, words.r#override) {
                 (true, _) => Word::Resume,
                 (false, true) => Word::Override,
                 (false, false) => Word::None,
             };
-            recover::recover(&cx, word).await?
+            let ending = recover::recover(&cx, word).await?;
+            if ending.is_none() {
+                cx.tell.line("nothing is unfinished");
+            }
+            ending
+        }
+        Command::Status(_) => {
+            let status = status::status(&cx).await?;
+            if args.json {
+                cx.tell.json(&status)
+            } else {
+                cx.tell.answer(&status.text())
+            }
+            None
+        }
+        Command::Diff(words) => {
+            let built = words.digest.clone().or_else(|| cx.built());
+            cx.tell.answer(&diff::diff(&cx, built.as_deref()).await?);
+            None
         }
         _ => return Err(ReleaseError::Bug("a command without code".to_owned())),
     };
-    Ok(finish(&cx, args, ending))
+    let Some(ending) = ending else { return Ok(ExitCode::Passed) };
+    if args.json {
+        cx.tell.json(&ending);
+    }
+    report::write(&cx, &ending)?;
+    Ok(ExitCode::of(ending.exit_code))
 }
 
-fn finish(cx: &Cx, args: &ReleaseArgs, ending: Option<Ending>) -> ExitCode {
-    match ending {
-        Some(ending) => {
-            if args.json {
-                cx.tell.json(&ending);
-            }
-            ExitCode::of(ending.exit_code)
-        }
-        None => {
-            cx.tell.line("nothing is unfinished");
-            ExitCode::Passed
-        }
+/// The image that the environment before has proven; the one that was asked for must be that one.
+async fn promoted(cx: &Cx, before: &Cx, asked: Option<&str>) -> Result<Image, ReleaseError> {
+    let journal = cx.journal().await?;
+    let promote::Proven { digest, at } = promote::proven(before, journal.record()).await?;
+    match asked.filter(|asked| *asked != digest) {
+        Some(asked) => Err(ReleaseError::Refused(vec![promote::other(&before.env_name, &digest, asked)])),
+        None => Ok(Image { digest, proven_before: Some(at) }),
     }
+}
+
+async fn release(
+    cx: &Cx,
+    args: &ReleaseArgs,
+    image: Option<&Image>,
+    dry_run: bool,
+) -> Result<Option<Ending>, ReleaseError> {
+    if !dry_run {
+        return deploy::deploy(cx, image).await.map(Some);
+    }
+    let plan = deploy::dry_run(cx, image).await?;
+    if args.json {
+        cx.tell.json(&plan)
+    } else {
+        cx.tell.answer(&plan.text())
+    }
+    Ok(None)
 }

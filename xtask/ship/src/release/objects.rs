@@ -67,14 +67,14 @@ mod tests {
 
     #[test]
     fn a_manifest_is_its_objects_and_empty_documents_are_none() {
-        let text = "---\n# Source: a\napiVersion: apps/v1\nkind: Deployment\nmetadata: { name: a, namespace: n }\n---\n\n---\n\
+        let text = "---\n# Source: a\napiVersion: apps/v1\nkind: Deployment\nmetadata: { name: a, namespace: apps }\n---\n\n---\n\
                     apiVersion: v1\nkind: Service\nmetadata: { name: b }\n";
         let objects = parse(text).unwrap();
         let titles: Vec<String> = objects.iter().map(Object::title).collect();
         assert_eq!(titles, ["Deployment a", "Service b"]);
         assert_eq!(objects[0].group_version(), ("apps", "v1"));
         assert_eq!(objects[1].group_version(), ("", "v1"));
-        assert_eq!(objects[0].namespace.as_deref(), Some("n"));
+        assert_eq!(objects[0].namespace.as_deref(), Some("apps"));
     }
 
     #[test]

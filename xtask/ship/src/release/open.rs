@@ -91,19 +91,19 @@ impl Cx {
     /// Opens the release that the command line means.
     pub(crate) async fn open(
         pipeline: Pipeline,
-        args: &ReleaseArgs,
-        ambient: &Ambient,
+        args: ReleaseArgs,
+        ambient: Ambient,
         supervisor: Supervisor,
         redactor: Redactor,
         cancel: Cancel,
     ) -> Result<Cx, ReleaseError> {
         let env = environment(&pipeline, &args.env)?.clone();
-        let service = service(&pipeline, args)?.clone();
+        let service = service(&pipeline, &args)?.clone();
         let namespace = env.namespace.clone().ok_or_else(|| {
             ReleaseError::Usage(format!("environments.{}: a release needs `namespace: …`", args.env))
         })?;
-        let kubeconfig = kubeconfig(&pipeline, &env, ambient)?;
-        let program = program(&pipeline.root, ambient, supervisor.clone(), &cancel).await?;
+        let kubeconfig = kubeconfig(&pipeline, &env, &ambient)?;
+        let program = program(&pipeline.root, &ambient, supervisor.clone(), &cancel).await?;
         let mut child = ambient.base();
         child.insert("KUBECONFIG".into(), kubeconfig.clone().into_os_string());
         let helm = Helm::new(helm::Setup {
@@ -134,7 +134,7 @@ impl Cx {
             None => format!("{}-{}", started.strftime("%Y%m%dT%H%M%SZ"), std::process::id()),
         };
         Ok(Cx {
-            env_name: args.env.clone(),
+            env_name: args.env,
             registry: env.registry.clone().or_else(|| pipeline.registry.clone()),
             env,
             release: service.name.to_string(),
@@ -148,7 +148,7 @@ impl Cx {
             redactor,
             run: RunRef { id, commit, started },
             git_ref,
-            ambient: ambient.clone(),
+            ambient,
             pipeline,
         })
     }
@@ -181,6 +181,13 @@ impl Cx {
         }
         let files = self.env.values.iter().map(|name| folder.join(name)).collect();
         Ok(Chart { release: self.release.clone(), folder, files, set })
+    }
+
+    /// The digest of the image that `build` left last, if it left one.
+    pub(crate) fn built(&self) -> Option<String> {
+        let index = self.pipeline.root.join(format!("target/xtask/images/{}/index.json", self.service.name));
+        let index: serde_json::Value = serde_json::from_slice(&std::fs::read(index).ok()?).ok()?;
+        index.pointer("/manifests/0/digest")?.as_str().map(str::to_owned)
     }
 
     /// Where the service's images are.

@@ -52,24 +52,6 @@ pub(crate) enum Signal {
 }
 
 impl Phase {
-    /// Every phase, in the order of a good release and then of a bad one.
-    pub(crate) const ALL: [Phase; 14] = [
-        Phase::Preflight,
-        Phase::Lock,
-        Phase::Recover,
-        Phase::Plan,
-        Phase::Apply,
-        Phase::Watch,
-        Phase::Soak,
-        Phase::Smoke,
-        Phase::Commit,
-        Phase::Evidence,
-        Phase::Rollback,
-        Phase::VerifyRollback,
-        Phase::Failed,
-        Phase::NeedsHuman,
-    ];
-
     /// Whether nothing comes after it by itself.
     pub(crate) fn is_end(self) -> bool {
         match self {
@@ -149,6 +131,24 @@ pub(crate) fn next(phase: Phase, signal: Signal) -> Option<Phase> {
 mod tests {
     use super::*;
 
+    /// Every phase, in the order of a good release and then of a bad one.
+    const ALL: [Phase; 14] = [
+        Phase::Preflight,
+        Phase::Lock,
+        Phase::Recover,
+        Phase::Plan,
+        Phase::Apply,
+        Phase::Watch,
+        Phase::Soak,
+        Phase::Smoke,
+        Phase::Commit,
+        Phase::Evidence,
+        Phase::Rollback,
+        Phase::VerifyRollback,
+        Phase::Failed,
+        Phase::NeedsHuman,
+    ];
+
     const SIGNALS: [Signal; 4] = [Signal::Done, Signal::Bad, Signal::Superseded, Signal::Blocked];
 
     fn walk(from: Phase, signals: &[Signal]) -> Option<Phase> {
@@ -177,14 +177,13 @@ mod tests {
 
     #[test]
     fn every_way_ends_and_no_way_leaves_an_end() {
-        for phase in Phase::ALL {
+        for phase in ALL {
             for signal in SIGNALS {
                 match next(phase, signal) {
                     Some(_) if phase.is_end() => panic!("{phase} is an end"),
                     // Later in the list: no way can go on for ever.
                     Some(after) => assert!(
-                        Phase::ALL.iter().position(|p| *p == after)
-                            > Phase::ALL.iter().position(|p| *p == phase),
+                        ALL.iter().position(|p| *p == after) > ALL.iter().position(|p| *p == phase),
                         "{phase} to {after}"
                     ),
                     None => {}
@@ -196,7 +195,7 @@ mod tests {
 
     #[test]
     fn only_what_was_watched_and_asked_becomes_the_last_good_release() {
-        let before: Vec<Phase> = Phase::ALL
+        let before: Vec<Phase> = ALL
             .into_iter()
             .filter(|phase| SIGNALS.iter().any(|signal| next(*phase, *signal) == Some(Phase::Commit)))
             .collect();
@@ -205,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_journal_spells_a_phase_as_people_read_it() {
-        for phase in Phase::ALL {
+        for phase in ALL {
             assert_eq!(serde_json::to_value(phase).unwrap(), phase.name());
         }
     }

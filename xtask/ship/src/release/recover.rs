@@ -183,3 +183,79 @@ async fn forget(cx: &Cx, held: &Held, mut journal: Journal, mut record: Record) 
     cx.tell.line("the question is forgotten; the next deployment starts from what runs now");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::journal::tests::record;
+    use crate::release::journal::{Back, Record};
+
+    /// Revision 8 is under way, 7 is the last good one.
+    fn left(phase: Phase) -> Record {
+        let back = Back { to: 7, manifest_sha256: "aa".into(), asked: false, arrived: false };
+        Record { phase, back: Some(back), ..record() }
+    }
+
+    fn newest(number: u32, status: Status, run: &str) -> Revision {
+        Revision {
+            number,
+            updated: "2026-11-21T12:00:00Z".parse().unwrap(),
+            status,
+            chart: "app-0.1.0".into(),
+            description: description(run),
+            rollback_revision: None,
+        }
+    }
+
+    #[test]
+    fn a_run_that_was_killed_while_applying_is_taken_up_by_what_helm_did() {
+        use Status::*;
+        let decide = |newest: &Revision| decide(&left(Phase::Apply), Some(newest));
+        assert_eq!(decide(&newest(7, Deployed, "r0")), Act::Drop("Helm had not begun"));
+        assert_eq!(decide(&newest(8, Deployed, "r1")), Act::Enter(Phase::Watch), "adopted");
+        for status in [PendingInstall, PendingUpgrade, PendingRollback, Failed, Unknown] {
+            assert_eq!(decide(&newest(8, status, "")), Act::Enter(Phase::Evidence), "{status:?}");
+        }
+        assert!(matches!(decide(&newest(8, Deployed, "other")), Act::Ask(_)), "made by somebody else");
+        assert!(matches!(decide(&newest(9, Deployed, "other")), Act::Ask(_)), "somebody came after us");
+    }
+
+    #[test]
+    fn a_first_installation_that_helm_had_not_begun_is_dropped() {
+        let first = Record { revision: 1, last_good: None, ..left(Phase::Apply) };
+        assert_eq!(decide(&first, None), Act::Drop("Helm had not begun"));
+        let pending = newest(1, Status::PendingInstall, "");
+        assert_eq!(decide(&first, Some(&pending)), Act::Enter(Phase::Evidence), "where it is held");
+    }
+
+    #[test]
+    fn what_was_being_watched_is_watched_from_the_beginning() {
+        for phase in [Phase::Watch, Phase::Soak, Phase::Smoke] {
+            let same = newest(8, Status::Deployed, "r1");
+            assert_eq!(decide(&left(phase), Some(&same)), Act::Enter(Phase::Watch), "{phase}");
+            let later = newest(9, Status::Deployed, "other");
+            assert!(matches!(decide(&left(phase), Some(&later)), Act::Ask(_)), "{phase}");
+        }
+    }
+
+    #[test]
+    fn a_rollback_is_finished_and_its_verification_resumed() {
+        let now = newest(8, Status::PendingRollback, "");
+        assert_eq!(decide(&left(Phase::Evidence), Some(&now)), Act::Enter(Phase::Evidence));
+        assert_eq!(decide(&left(Phase::Rollback), Some(&now)), Act::Enter(Phase::Rollback));
+        assert_eq!(decide(&left(Phase::VerifyRollback), Some(&now)), Act::Enter(Phase::VerifyRollback));
+        let later = newest(9, Status::Deployed, "other");
+        assert!(matches!(decide(&left(Phase::VerifyRollback), Some(&later)), Act::Ask(_)));
+    }
+
+    #[test]
+    fn what_has_ended_is_left_alone() {
+        for phase in [Phase::Commit, Phase::Failed, Phase::NeedsHuman] {
+            assert_eq!(
+                decide(&left(phase), Some(&newest(9, Status::Deployed, "other"))),
+                Act::Nothing,
+                "{phase}"
+            );
+        }
+    }
+}
