@@ -1,8 +1,10 @@
 //! The command line: types only, no behaviour. Every word that `--help` shows is here.
 
 mod lab;
+mod ship;
 
 pub use lab::{Driver, LabCommand, Power};
+pub use ship::{DeployArgs, PromoteArgs, RecoverArgs, ReleaseArgs, RollbackArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -95,6 +97,21 @@ pub enum Command {
     Tools(ToolsCommand),
     /// Write the files that are made from the stage table: the GitHub workflows.
     Generate(GenerateArgs),
+    /// Release a service: apply, watch, prove; roll back to the last good release when it is bad.
+    ///
+    /// Exit 12 means that the release was bad and that the last good one runs again, verified. Nothing is touched before every guard
+    /// has agreed; what stands in the way is listed with what was expected and what was found (exit 11).
+    Deploy(DeployArgs),
+    /// Release what the environment before has proven: the same image, by digest.
+    Promote(PromoteArgs),
+    /// Go back to the last good release, or to a revision, and verify that it is well.
+    Rollback(RollbackArgs),
+    /// Finish what an interrupted or killed release left behind.
+    Recover(RecoverArgs),
+    /// Say what runs: since when, from which run and commit, the last good release, who holds the lock.
+    Status(ReleaseArgs),
+    /// Show what a deployment would change on the cluster, as the cluster's own dry run says. Contents of Secrets are not shown.
+    Diff(DeployArgs),
     /// Bring up a real Kubernetes on this machine, from its published sources (Linux, root), or take it down.
     #[command(subcommand)]
     Lab(LabCommand),

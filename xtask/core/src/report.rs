@@ -19,6 +19,26 @@ pub struct RunReport {
     pub run: RunInfo,
     /// Every node, in the order in which they ended.
     pub stages: Vec<StageRecord>,
+    /// What became of a release, for commands that release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseRecord>,
+}
+
+/// What became of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseRecord {
+    /// The environment's name.
+    pub environment: String,
+    /// The release's name.
+    pub release: String,
+    /// The phase in which it ended, as the journal spells it.
+    pub phase: String,
+    /// What happened, in a sentence.
+    pub summary: String,
+    /// The revision that is there now, if that is known.
+    pub revision: Option<u32>,
+    /// The folder of the evidence, if something went wrong.
+    pub evidence: Option<String>,
 }
 
 /// The run as a whole.

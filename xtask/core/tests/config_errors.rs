@@ -332,6 +332,15 @@ const TAILS: &[(&str, &str, &str)] = &[
      |                          ^^^ did you mean `dev`?",
     ),
     (
+        "a freeze that ends before it begins",
+        "environments:
+  prod: { guards: { freeze: [{ from: 2027-01-02, to: 2026-12-20, reason: holidays }] } }
+",
+        "pipeline.yaml:8:54: the freeze ends on 2026-12-20, before it begins on 2027-01-02
+   8 |   prod: { guards: { freeze: [{ from: 2027-01-02, to: 2026-12-20, reason: holidays }] } }
+     |                                                      ^^^^^^^^^^ swap the two days",
+    ),
+    (
         "a Dockerfile that is not there",
         "    image:
       dockerfile: app/Dockerfil

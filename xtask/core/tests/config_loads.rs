@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 use xtask_core::config::{
-    Ansible, Argv, Embedded, Environment, Image, Language, Limits, MINIMAL, Pipeline, Service, Start,
-    Terraform, TerraformLimits, Timeouts, Vulnerabilities, Waiver, Workflows, load,
+    Ansible, Argv, Budgets, Embedded, Environment, Freeze, Guards, Image, Language, Limits, MINIMAL,
+    Pipeline, Service, Start, Terraform, TerraformLimits, Timeouts, Vulnerabilities, Waiver, Workflows, load,
 };
 use xtask_core::ids::{ServiceName, StageId};
 use xtask_core::outcome::Severity;
@@ -118,6 +118,15 @@ environments:
     values: values.prod.yaml
     approval: true
     promoted_from: dev
+    kubeconfig: target/kubeconfig
+    context: main
+    cluster_uid: 0f1d7c52
+    label: live
+    registry: localhost:5000
+    guards:
+      refs: [main, "v*"]
+      freeze: [{ from: 2026-12-20, to: 2027-01-02, reason: nobody is here to look }]
+    budgets: { soak: 5s }
 charts: [charts/library, charts/app]
 terraform: { path: infra/terraform, stand_in: lab/provider, var_files: [env/dev.tfvars] }
 ansible: { path: infra/ansible, playbooks: [runner.yml], inventory: hosts }
@@ -175,11 +184,23 @@ limits:
         values: None,
         approval: false,
         promoted_from: None,
+        kubeconfig: None,
+        context: None,
+        cluster_uid: None,
+        label: "dev".into(),
+        registry: None,
+        guards: Guards::default(),
+        budgets: Budgets {
+            lock: Duration::from_secs(120),
+            apply: Duration::from_secs(300),
+            watch: Duration::from_secs(600),
+            soak: Duration::from_secs(30),
+        },
     };
     let dev = Environment {
         namespace: Some("hello-dev".into()),
         values: Some("values.dev.yaml".into()),
-        ..nothing
+        ..nothing.clone()
     };
     let prod = Environment {
         cluster: Some("main".into()),
@@ -189,6 +210,20 @@ limits:
         values: Some("values.prod.yaml".into()),
         approval: true,
         promoted_from: Some("dev".into()),
+        kubeconfig: Some("target/kubeconfig".into()),
+        context: Some("main".into()),
+        cluster_uid: Some("0f1d7c52".into()),
+        label: "live".into(),
+        registry: Some("localhost:5000".into()),
+        guards: Guards {
+            refs: vec!["main".into(), "v*".into()],
+            freeze: vec![Freeze {
+                from: date(2026, 12, 20),
+                to: date(2027, 1, 2),
+                reason: "nobody is here to look".into(),
+            }],
+        },
+        budgets: Budgets { soak: Duration::from_secs(5), ..nothing.budgets },
     };
     assert_eq!(pipeline.environments, BTreeMap::from([("dev".into(), dev), ("prod".into(), prod)]));
     // The other one is the service's own.

@@ -1,12 +1,14 @@
 //! The full binary of Slipway: what the light one does, and the commands that touch the world outside of a checkout. Those are here,
 //! so that checking never waits for their dependencies to compile.
 //!
-//! - [`cluster`]: the only place that names the client of Kubernetes.
-//! - [`lab`]: a real Kubernetes on one Linux machine.
-//! - [`rollout`]: whether what was applied works, known in seconds.
+//! - [`cluster`]: the only place that names the client of Kubernetes for rollouts. - [`rollout`]: whether what was applied works,
+//!   known in seconds. - `release`: deploy, prove, go back. - `helm`: what applies.
+//! - `lab`: a real Kubernetes on one Linux machine. - `say`: what commands show.
 
 pub mod cluster;
+mod helm;
 mod lab;
+mod release;
 pub mod rollout;
 mod say;
 
@@ -20,6 +22,7 @@ pub fn main(ambient: &Ambient) -> ExitCode {
     match Cli::try_parse() {
         Ok(Cli { command: Command::Lab(command), .. }) => lab::main(&command, ambient),
         // Every other command, and the words for a wrong one, are the light binary's.
-        Ok(_) | Err(_) => xtask::main(ambient),
+        Ok(cli) => release::main(&cli, ambient).unwrap_or_else(|| xtask::main(ambient)),
+        Err(_) => xtask::main(ambient),
     }
 }

@@ -12,6 +12,11 @@ pub(crate) fn progress(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// Text that stays as it is: a plan, or a question whose answer follows on the same line.
+pub(crate) fn ask(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
 /// Why a command could not do its work, and what to do next.
 pub(crate) fn failure(message: &str, hint: Option<&str>) {
     progress(&format!("error: {message}"));

@@ -82,7 +82,13 @@ pub(crate) async fn dispatch(cli: Cli, ambient: &Ambient) -> Result<ExitCode, Fa
         Command::Doctor => doctor::doctor(&open()?).await,
         Command::Tools(command) => tools::tools(&open()?, command).await,
         Command::Generate(args) => generate::generate(&open()?, args),
-        Command::Lab(_) => ship::become_full(),
+        Command::Deploy(_)
+        | Command::Promote(_)
+        | Command::Rollback(_)
+        | Command::Recover(_)
+        | Command::Status(_)
+        | Command::Diff(_)
+        | Command::Lab(_) => ship::become_full(),
         Command::Selftest => selftest::selftest(&open()?).await,
         Command::Completions { shell } => Ok(completions::completions(*shell)),
     }

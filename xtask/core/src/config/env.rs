@@ -139,6 +139,12 @@ impl Ambient {
         self.text("DOCKER_HOST")
     }
 
+    /// Where the clusters are that this user may reach: `KUBECONFIG`, or the usual file at home.
+    pub fn kubeconfig(&self) -> Option<PathBuf> {
+        let own = self.get("KUBECONFIG").map(PathBuf::from);
+        own.or_else(|| self.home().map(|home| home.join(".kube/config")))
+    }
+
     /// The folder for temporary files.
     pub fn temp_dir(&self) -> PathBuf {
         self.get("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)

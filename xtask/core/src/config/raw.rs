@@ -154,6 +154,72 @@ pub(super) struct Environment {
     /// The environment in which an image must have proven itself before.
     #[serde(default)]
     pub(super) promoted_from: Opt<Checked<Name>>,
+    /// The kubeconfig, if it is not the one of this machine. A relative path counts from the root.
+    #[serde(default)]
+    pub(super) kubeconfig: Opt<Checked<Text>>,
+    /// The context in the kubeconfig. Default: its current one.
+    #[serde(default)]
+    pub(super) context: Opt<Checked<Text>>,
+    /// The UID of the cluster's namespace `kube-system`: nothing is done to a cluster that has another one.
+    #[serde(default)]
+    pub(super) cluster_uid: Opt<Checked<Text>>,
+    /// What the values and the label `environment` of the namespace must say. Default: the environment's name.
+    #[serde(default)]
+    pub(super) label: Opt<Checked<Name>>,
+    /// The registry that this environment's cluster pulls from. Default: the project's.
+    #[serde(default)]
+    pub(super) registry: Opt<Checked<Registry>>,
+    /// When a release is refused before anything is touched.
+    #[serde(default)]
+    pub(super) guards: Opt<Guards>,
+    /// How long each part of a release may take.
+    #[serde(default)]
+    pub(super) budgets: Opt<Budgets>,
+}
+
+/// When a release is refused before anything is touched.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Guards {
+    /// Globs of the branches and tags that may be released. Default: all.
+    #[serde(default)]
+    pub(super) refs: Opt<List<Checked<Text>, 1>>,
+    /// Times in which nothing is released.
+    #[serde(default)]
+    pub(super) freeze: Opt<List<Freeze>>,
+}
+
+/// A time in which nothing is released, for a reason. Days are those of UTC.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Freeze {
+    /// The first day.
+    pub(super) from: Checked<Day>,
+    /// The last day.
+    pub(super) to: Checked<Day>,
+    /// Why.
+    pub(super) reason: Checked<Prose>,
+}
+
+/// How long each part of a release may take, as `90s`, `20m` or `2h`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Budgets {
+    /// How long to wait for somebody else's release of the same service to end. Default: 2m.
+    #[serde(default)]
+    pub(super) lock: Opt<Checked<Deadline>>,
+    /// How long Helm may wait for one operation, such as a hook. Default: 5m.
+    #[serde(default)]
+    pub(super) apply: Opt<Checked<Deadline>>,
+    /// How long until everything runs, from the moment when Helm is done. Default: 10m.
+    #[serde(default)]
+    pub(super) watch: Opt<Checked<Deadline>>,
+    /// How long it must stay well before it counts as good. Default: 30s.
+    #[serde(default)]
+    pub(super) soak: Opt<Checked<Deadline>>,
 }
 
 /// The Terraform root module.

@@ -5,10 +5,10 @@ use super::explain::did_you_mean;
 use super::paths::{Root, below};
 use super::raw;
 use super::resolved::{
-    Ansible, Argv, Embedded, Environment, Image, Limits, Pipeline, Service, Terraform, TerraformLimits,
-    Timeouts, Vulnerabilities, Waiver, Workflows,
+    Ansible, Argv, Budgets, Embedded, Environment, Freeze, Guards, Image, Limits, Pipeline, Service,
+    Terraform, TerraformLimits, Timeouts, Vulnerabilities, Waiver, Workflows,
 };
-use super::text::{Checked, Name, Rule, Timed, Word};
+use super::text::{Checked, Deadline, Name, Rule, Timed, Word};
 use super::trail::{Problem, Trail};
 use super::value::{Command, Entries, List};
 use crate::ids::ServiceName;
@@ -153,7 +153,7 @@ fn resolve_environments(
     services: &BTreeMap<ServiceName, Service>,
     at: &Trail<'_>,
 ) -> Result<BTreeMap<String, Environment>, Problem> {
-    let environments: BTreeMap<ServiceName, Environment> = each(raw, at, |_, raw, at| {
+    let environments: BTreeMap<ServiceName, Environment> = each(raw, at, |name, raw, at| {
         if let Some(Checked(values)) = &raw.values.0 {
             let charts = services.values().filter_map(|service| service.chart.as_deref());
             for chart in charts {
@@ -168,12 +168,47 @@ fn resolve_environments(
             values: raw.values.0.map(checked),
             approval: raw.approval.0.is_some_and(|flag| flag.0),
             promoted_from: raw.promoted_from.0.map(|Checked(name)| name.to_string()),
+            kubeconfig: raw.kubeconfig.0.map(checked),
+            context: raw.context.0.map(checked),
+            cluster_uid: raw.cluster_uid.0.map(checked),
+            label: raw.label.0.map_or_else(|| name.to_string(), |Checked(label)| label.to_string()),
+            registry: raw.registry.0.map(checked),
+            guards: resolve_guards(raw.guards.0.unwrap_or_default(), &at.key("guards"))?,
+            budgets: resolve_budgets(raw.budgets.0.unwrap_or_default()),
         })
     })?;
     let environments =
         environments.into_iter().map(|(name, environment)| (name.to_string(), environment)).collect();
     promotions_end(&environments, at)?;
     Ok(environments)
+}
+
+fn resolve_guards(raw: raw::Guards, at: &Trail<'_>) -> Result<Guards, Problem> {
+    let list = at.key("freeze");
+    let mut freeze = Vec::new();
+    for (index, raw) in raw.freeze.0.map(|list| list.0).unwrap_or_default().into_iter().enumerate() {
+        let (Checked(from), Checked(to)) = (raw.from, raw.to);
+        if to < from {
+            return Err(list
+                .index(index)
+                .key("to")
+                .wrong(format!("the freeze ends on {to}, before it begins on {from}"), "swap the two days"));
+        }
+        freeze.push(Freeze { from, to, reason: raw.reason.0 });
+    }
+    Ok(Guards { refs: plain(raw.refs.0.map(|list| List(list.0))), freeze })
+}
+
+fn resolve_budgets(raw: raw::Budgets) -> Budgets {
+    let seconds = |given: Option<Checked<Deadline>>, default| {
+        given.map_or(Duration::from_secs(default), |Checked(given)| given)
+    };
+    Budgets {
+        lock: seconds(raw.lock.0, 120),
+        apply: seconds(raw.apply.0, 300),
+        watch: seconds(raw.watch.0, 600),
+        soak: seconds(raw.soak.0, 30),
+    }
 }
 
 /// Every promotion comes from an environment that exists, and following them back ends.

@@ -146,6 +146,53 @@ pub struct Environment {
     pub approval: bool,
     /// The environment that a digest must be proven in first.
     pub promoted_from: Option<String>,
+    /// The kubeconfig, as written: absolute, or relative to the root.
+    pub kubeconfig: Option<String>,
+    /// The context in the kubeconfig.
+    pub context: Option<String>,
+    /// The UID of the cluster's namespace `kube-system`.
+    pub cluster_uid: Option<String>,
+    /// What the values and the namespace's label `environment` must say.
+    pub label: String,
+    /// The registry that the cluster pulls from, without a scheme.
+    pub registry: Option<String>,
+    /// When a release is refused before anything is touched.
+    pub guards: Guards,
+    /// How long each part of a release may take.
+    pub budgets: Budgets,
+}
+
+/// When a release is refused before anything is touched.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Guards {
+    /// Globs of the branches and tags that may be released; empty means all.
+    pub refs: Vec<String>,
+    /// Times in which nothing is released.
+    pub freeze: Vec<Freeze>,
+}
+
+/// A time in which nothing is released.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Freeze {
+    /// The first day, UTC.
+    pub from: Date,
+    /// The last day, UTC.
+    pub to: Date,
+    /// Why.
+    pub reason: String,
+}
+
+/// How long each part of a release may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Budgets {
+    /// Waiting for somebody else's release of the same service.
+    pub lock: Duration,
+    /// One operation of Helm, such as a hook.
+    pub apply: Duration,
+    /// From the moment when Helm is done until everything runs.
+    pub watch: Duration,
+    /// Staying well before it counts as good.
+    pub soak: Duration,
 }
 
 /// The Terraform root module.

@@ -266,6 +266,6 @@ impl<N: Node> Run<N> {
             exit_code: code.number(),
         };
         self.shared.send(Event::RunFinished { run: run.clone() });
-        RunReport { schema: SCHEMA, run, stages: self.records }
+        RunReport { schema: SCHEMA, run, stages: self.records, release: None }
     }
 }

@@ -55,6 +55,9 @@ pub(super) fn totals(report: &RunReport) -> String {
         OutcomeKind::Cancelled,
         OutcomeKind::Skipped,
     ];
+    if let Some(release) = &report.release {
+        return format!("release of {} to {}: {}", release.release, release.environment, release.summary);
+    }
     if report.stages.is_empty() {
         return "no stages: there was nothing to do".to_owned();
     }

@@ -1,0 +1,139 @@
+//! `deploy`: looks, waits for the lock, finishes what was left, plans, asks, and carries the plan to its end.
+
+use super::approved::{self, Approved};
+use super::drive::{Drive, Ending};
+use super::error::ReleaseError;
+use super::facts;
+use super::guards;
+use super::journal::{Journal, Record, Wanted};
+use super::lock::Held;
+use super::open::Cx;
+use super::phase::Phase;
+use super::plan::{IRREVERSIBLE, Plan, WayBack};
+use super::recover;
+use crate::helm::{Chart, Rendered, digest};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// The image that is deployed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Image {
+    /// Its digest.
+    pub(crate) digest: String,
+    /// When the environment before proved it, if it had to.
+    pub(crate) proven_before: Option<Timestamp>,
+}
+
+/// Deploys an image, or the chart as it is.
+pub(crate) async fn deploy(cx: &Cx, image: Option<&Image>) -> Result<Ending, ReleaseError> {
+    let held = lock(cx).await?;
+    let result = under_lock(cx, &held, image).await;
+    give_back(cx, held).await;
+    result
+}
+
+/// Gives the lock back, unless Helm is still at work: then nobody may have it before Helm is certainly gone.
+pub(crate) async fn give_back(cx: &Cx, held: Held) {
+    if cx.helm.settle(Duration::ZERO).await {
+        held.release().await;
+    }
+}
+
+/// Shows what `deploy` would do, and what guards say. Takes no lock and touches nothing.
+pub(crate) async fn dry_run(cx: &Cx, image: Option<&Image>) -> Result<Plan, ReleaseError> {
+    let journal = cx.journal().await?;
+    plan(cx, &journal, &cx.chart(image.map(|image| image.digest.as_str()))?, image).await
+}
+
+/// Takes the release's lock.
+pub(crate) async fn lock(cx: &Cx) -> Result<Held, ReleaseError> {
+    let place = cx.lock();
+    let waiting = |other: &str| cx.tell.line(&format!("waiting for {other}, who is at work on this release"));
+    tokio::select! {
+        held = place.acquire(&cx.run.id, cx.env.budgets.lock, waiting) => held,
+        () = cx.cancel.raised() => Err(ReleaseError::Cancelled(" before anything was touched".to_owned())),
+    }
+}
+
+async fn under_lock(cx: &Cx, held: &Held, image: Option<&Image>) -> Result<Ending, ReleaseError> {
+    let mut journal = cx.journal().await?;
+    if let Some(ending) = recover::settle(cx, held, &mut journal).await?
+        && (ending.phase == Phase::NeedsHuman)
+    {
+        return Ok(ending);
+    }
+    if let Some(record) = journal.record().filter(|record| record.phase == Phase::NeedsHuman) {
+        return Err(ReleaseError::NeedsHuman(record.reason.clone().unwrap_or_default()));
+    }
+    let chart = cx.chart(image.map(|image| image.digest.as_str()))?;
+    let plan = tokio::select! {
+        plan = plan(cx, &journal, &chart, image) => plan?,
+        () = cx.cancel.raised() => return Err(ReleaseError::Cancelled(" before anything was touched".to_owned())),
+    };
+    cx.tell.show(&plan.text());
+    let github = cx.ambient.github().is_some();
+    let approved =
+        approved::approve(plan, cx.env.approval, github, &cx.cancel, |text| cx.tell.show(text)).await?;
+    carry_out(cx, held, journal, chart, &approved).await
+}
+
+/// What changes the cluster takes an approved plan.
+async fn carry_out(
+    cx: &Cx,
+    held: &Held,
+    journal: Journal,
+    chart: Chart,
+    approved: &Approved,
+) -> Result<Ending, ReleaseError> {
+    let plan = approved.plan();
+    let last_good = journal.last_good().cloned();
+    let record = Record::intent(cx.run.clone(), held.token(), plan.wanted.clone(), plan.revision, last_good);
+    Drive::new(cx, journal, held, Some(chart)).from(record).await
+}
+
+/// Renders, looks, judges.
+async fn plan(
+    cx: &Cx,
+    journal: &Journal,
+    chart: &Chart,
+    image: Option<&Image>,
+) -> Result<Plan, ReleaseError> {
+    let rendered = cx.helm.render(chart).await?;
+    let named =
+        image.map(|image| cx.repository().map(|name| format!("{name}@{}", image.digest))).transpose()?;
+    let found = facts::gather(cx, journal, &rendered, named.as_deref()).await?;
+    let guards::Judged { refusals, not_checked } = guards::judge(&cx.env, &found.facts);
+    if !refusals.is_empty() {
+        return Err(ReleaseError::Refused(refusals));
+    }
+    let wanted = wanted(&rendered, named, image.and_then(|image| image.proven_before));
+    let way_back = match (&wanted.irreversible, journal.last_good()) {
+        (Some(why), _) => WayBack::Impossible(format!("the chart says that it cannot be undone: {why}")),
+        (None, None) => WayBack::Impossible("nothing was proven good before".to_owned()),
+        (None, Some(_)) => found.way_back,
+    };
+    Ok(Plan {
+        environment: cx.env_name.clone(),
+        cluster_uid: found.facts.cluster_uid,
+        namespace: cx.namespace.clone(),
+        release: cx.release.clone(),
+        commit: cx.run.commit.clone(),
+        wanted,
+        revision: found.newest.map_or(1, |newest| newest + 1),
+        last_good: journal.last_good().map(|good| good.revision),
+        way_back,
+        changes: found.changes,
+        not_checked,
+    })
+}
+
+fn wanted(rendered: &Rendered, image: Option<String>, proven_before: Option<Timestamp>) -> Wanted {
+    Wanted {
+        image,
+        chart: rendered.chart.clone(),
+        manifest_sha256: digest(&rendered.manifest),
+        irreversible: rendered.annotations.get(IRREVERSIBLE).cloned(),
+        hooks_before_rollback: rendered.hooks.iter().any(|hook| hook.runs_at("pre-rollback")),
+        proven_before,
+    }
+}

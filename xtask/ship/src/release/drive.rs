@@ -1,0 +1,436 @@
+//! Carries a release from the phase that its journal names to an end. `deploy`, `rollback` and `recover` differ only in where they
+//! enter. The journal names a phase before anything of it is done, and the lock is asked before each change.
+
+use super::clock;
+use super::error::ReleaseError;
+use super::journal::{Back, Journal, LastGood, Record};
+use super::lock::Held;
+use super::objects::{self, Object};
+use super::open::Cx;
+use super::phase::{Phase, Signal, next};
+use super::prove::{self, Fault, Seen};
+use super::tell::seconds;
+use crate::helm::{Chart, HelmError, Rendered, Status, digest};
+use serde::Serialize;
+use std::time::Duration;
+use tokio::time::Instant;
+use xtask_core::error::ExitCode;
+
+/// How long a stopped run waits for Helm to end by itself; the whole run ends within 2.5 s.
+const FAREWELL: Duration = Duration::from_millis(1200);
+/// How long writing the journal may take then.
+const LAST_WORD: Duration = Duration::from_millis(700);
+
+/// How a release ended.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Ending {
+    /// The environment's name.
+    pub(crate) environment: String,
+    /// The release's name.
+    pub(crate) release: String,
+    /// The phase in which it ended.
+    pub(crate) phase: Phase,
+    /// The exit code.
+    pub(crate) exit_code: u8,
+    /// What happened, in a sentence.
+    pub(crate) summary: String,
+    /// The revision that runs now, if that is known.
+    pub(crate) revision: Option<u32>,
+    /// Why the release was bad, if it was.
+    pub(crate) fault: Option<Fault>,
+    /// Where the evidence is.
+    pub(crate) evidence: Option<String>,
+    /// From the start of the command.
+    pub(crate) duration_ms: u64,
+}
+
+/// A release that is under way.
+pub(crate) struct Drive<'a> {
+    pub(crate) cx: &'a Cx,
+    pub(crate) journal: Journal,
+    pub(crate) lock: &'a Held,
+    /// What Helm applies; only a deployment has it.
+    pub(crate) chart: Option<Chart>,
+    fault: Option<Fault>,
+    evidence: Option<String>,
+    /// When rolling back began.
+    back_since: Option<Instant>,
+    verified: Option<Duration>,
+}
+
+impl<'a> Drive<'a> {
+    /// A release whose journal is open and whose lock is held.
+    pub(crate) fn new(cx: &'a Cx, journal: Journal, lock: &'a Held, chart: Option<Chart>) -> Self {
+        Drive { cx, journal, lock, chart, fault: None, evidence: None, back_since: None, verified: None }
+    }
+
+    /// Begins with this record, and goes on until the end.
+    pub(crate) async fn from(&mut self, mut record: Record) -> Result<Ending, ReleaseError> {
+        record.token = self.lock.token();
+        record.interrupted = false;
+        self.lock.check().await?;
+        self.journal.write(record).await?;
+        let cancel = self.cx.cancel.clone();
+        let ended = tokio::select! {
+            biased;
+            () = cancel.raised() => None,
+            ended = self.to_the_end() => Some(ended),
+        };
+        match ended {
+            Some(Err(ReleaseError::Cancelled(_))) | None => Err(self.interrupted().await),
+            Some(ended) => ended,
+        }
+    }
+
+    async fn to_the_end(&mut self) -> Result<Ending, ReleaseError> {
+        loop {
+            let record = self.record()?.clone();
+            if record.phase.is_end() {
+                return Ok(self.ending(&record));
+            }
+            let (mut after, signal) = self.step(record).await?;
+            let phase = next(after.phase, signal).ok_or_else(|| {
+                ReleaseError::Bug(format!("the phase {} cannot end with {signal:?}", after.phase))
+            })?;
+            after.phase = phase;
+            after.since = clock::now();
+            if phase == Phase::Commit {
+                after = committed(after);
+            }
+            self.lock.check().await?;
+            self.journal.write(after).await?;
+        }
+    }
+
+    /// Does one phase. Gives the record back with what was learned.
+    async fn step(&mut self, mut record: Record) -> Result<(Record, Signal), ReleaseError> {
+        let cx = self.cx;
+        let budgets = cx.env.budgets;
+        let signal = match record.phase {
+            Phase::Apply => self.apply(&mut record).await?,
+            Phase::Watch => {
+                cx.tell.line(&format!("watching revision {}", record.revision));
+                self.watch(&mut record, budgets.watch, Duration::ZERO).await?
+            }
+            Phase::Soak => {
+                cx.tell.line(&format!("everything runs; it must stay so for {}", seconds(budgets.soak)));
+                self.watch(&mut record, budgets.watch, budgets.soak).await?
+            }
+            Phase::Smoke => self.smoke(&mut record).await?,
+            Phase::Evidence => self.evidence(&mut record).await?,
+            Phase::Rollback => self.roll_back(&mut record).await?,
+            Phase::VerifyRollback => self.verify(&mut record).await?,
+            Phase::Preflight
+            | Phase::Lock
+            | Phase::Recover
+            | Phase::Plan
+            | Phase::Commit
+            | Phase::Failed
+            | Phase::NeedsHuman => {
+                return Err(ReleaseError::Bug(format!("nothing is done in the phase {}", record.phase)));
+            }
+        };
+        Ok((record, signal))
+    }
+
+    async fn apply(&mut self, record: &mut Record) -> Result<Signal, ReleaseError> {
+        let chart = self.chart.as_ref().ok_or_else(|| ReleaseError::Bug("nothing to apply".to_owned()))?;
+        let description = description(&record.run.id);
+        self.cx.tell.line(&format!("applying revision {}", record.revision));
+        let applied = self.cx.helm.upgrade(chart, &description, self.cx.env.budgets.apply).await;
+        match applied {
+            Ok(Rendered { revision, manifest, .. }) => {
+                if revision != record.revision {
+                    record.because(&format!(
+                        "Helm made revision {revision}, not {}: somebody else released meanwhile",
+                        record.revision
+                    ));
+                    record.revision = revision;
+                }
+                // What was applied counts, should a template not give the same twice.
+                record.wanted.manifest_sha256 = digest(&manifest);
+                record.applied = prove::marks(self.cx, &read(&manifest)?).await?;
+                Ok(Signal::Done)
+            }
+            Err(HelmError::Failed { said, .. }) => {
+                let fault = Fault::Step { step: "apply", said };
+                self.reject(record, fault);
+                Ok(Signal::Bad)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn watch(
+        &mut self,
+        record: &mut Record,
+        budget: Duration,
+        soak: Duration,
+    ) -> Result<Signal, ReleaseError> {
+        let objects = self.objects(record.revision).await?;
+        let seen = prove::watch(self.cx, &objects, &record.applied, budget, soak).await?;
+        Ok(match seen {
+            Seen::Good => Signal::Done,
+            Seen::Bad(fault) => {
+                self.reject(record, fault);
+                Signal::Bad
+            }
+            Seen::Superseded(what) => {
+                self.cx.tell.line(&format!("SUPERSEDED: {what}; nothing more is touched"));
+                record.because(&format!("superseded: {what}"));
+                Signal::Superseded
+            }
+        })
+    }
+
+    async fn smoke(&mut self, record: &mut Record) -> Result<Signal, ReleaseError> {
+        let objects = self.objects(record.revision).await?;
+        Ok(match prove::smoke(self.cx, &objects).await? {
+            Ok(what) => {
+                self.cx.tell.line(&format!("smoke: {what}"));
+                record.because(&what);
+                Signal::Done
+            }
+            Err(fault) => {
+                self.reject(record, fault);
+                Signal::Bad
+            }
+        })
+    }
+
+    fn reject(&mut self, record: &mut Record, fault: Fault) {
+        let text = fault.to_string();
+        self.cx.tell.line(&format!("REJECTED {text}"));
+        record.because(&text);
+        self.fault = Some(fault);
+    }
+
+    /// Looks at what going back would delete, and whether going back is right at all.
+    async fn evidence(&mut self, record: &mut Record) -> Result<Signal, ReleaseError> {
+        self.back_since = Some(Instant::now());
+        let objects = self.objects(record.revision).await.unwrap_or_default();
+        if let Some(path) = prove::evidence(self.cx, &objects, self.fault.as_ref()).await {
+            self.cx.tell.line(&format!("evidence: {}", path.display()));
+            self.evidence = Some(path.display().to_string());
+        }
+        match way_back(record) {
+            Ok(back) => {
+                record.back = Some(back);
+                Ok(Signal::Done)
+            }
+            Err(why) => {
+                self.cx.tell.line(&format!("NOT ROLLED BACK: {why}"));
+                let before = record.reason.clone().unwrap_or_default();
+                record.because(&format!("{why} ({before})"));
+                Ok(Signal::Blocked)
+            }
+        }
+    }
+
+    /// The ladder: with hooks, then without. Each rung asks the lock first, and looks whether it is needed.
+    async fn roll_back(&mut self, record: &mut Record) -> Result<Signal, ReleaseError> {
+        let cx = self.cx;
+        let back =
+            record.back.clone().ok_or_else(|| ReleaseError::Bug("nowhere to go back to".to_owned()))?;
+        self.back_since.get_or_insert_with(Instant::now);
+        let there = cx.helm.manifest(&cx.release, back.to).await;
+        let same = there.is_ok_and(|manifest| digest(&manifest) == back.manifest_sha256);
+        if !same {
+            record.because(&format!(
+                "revision {} is not there any more, or not as it was when it was proven good",
+                back.to
+            ));
+            return Ok(Signal::Blocked);
+        }
+        for hooks in [true, false] {
+            let newest = self.newest().await?;
+            // An earlier run may have come so far and no further.
+            if newest.rollback_revision == Some(back.to) && newest.status == Status::Deployed {
+                record.revision = newest.number;
+                record.applied.clear();
+                record.back = Some(Back { arrived: true, ..back });
+                return Ok(Signal::Done);
+            }
+            record.revision = newest.number + 1;
+            self.lock.check().await?;
+            self.journal.write(record.clone()).await?;
+            cx.tell.line(&format!("rolling back to revision {} (as revision {})", back.to, record.revision));
+            match cx.helm.rollback(&cx.release, back.to, hooks, cx.env.budgets.apply).await {
+                Ok(()) => {
+                    record.applied = prove::marks(cx, &self.objects(record.revision).await?).await?;
+                    record.back = Some(Back { arrived: true, ..back });
+                    return Ok(Signal::Done);
+                }
+                Err(HelmError::Failed { said, .. }) => {
+                    cx.tell.line(&format!("the rollback failed: {said}"));
+                    record.because(&format!("the rollback to revision {} failed: {said}", back.to));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Signal::Bad)
+    }
+
+    async fn verify(&mut self, record: &mut Record) -> Result<Signal, ReleaseError> {
+        let cx = self.cx;
+        let began = *self.back_since.get_or_insert_with(Instant::now);
+        let back =
+            record.back.clone().ok_or_else(|| ReleaseError::Bug("nowhere to go back to".to_owned()))?;
+        let objects = self.objects(record.revision).await?;
+        let watched =
+            prove::watch(cx, &objects, &record.applied, cx.env.budgets.watch, Duration::ZERO).await?;
+        let failed = match watched {
+            Seen::Good => prove::smoke(cx, &objects).await?.err(),
+            Seen::Bad(fault) => Some(fault),
+            Seen::Superseded(what) => {
+                record.because(&format!("superseded while the rollback was verified: {what}"));
+                return Ok(Signal::Superseded);
+            }
+        };
+        if let Some(fault) = failed {
+            record.because(&format!(
+                "revision {} runs again and is not well: {}",
+                back.to,
+                fault.to_string()
+            ));
+            return Ok(Signal::Bad);
+        }
+        self.verified = Some(began.elapsed());
+        if back.asked {
+            // It was watched and asked like any release.
+            *record = committed(record.clone());
+        } else if let Some(good) = &mut record.last_good {
+            // The same manifest under a new number; Helm forgets the old one some day.
+            good.revision = record.revision;
+        }
+        Ok(Signal::Done)
+    }
+
+    async fn objects(&self, revision: u32) -> Result<Vec<Object>, ReleaseError> {
+        let manifest = self.cx.helm.manifest(&self.cx.release, revision).await?;
+        objects::parse(&manifest)
+            .map_err(|why| ReleaseError::Helm(HelmError::Unreadable { command: "get manifest", why }))
+    }
+
+    async fn newest(&self) -> Result<crate::helm::Revision, ReleaseError> {
+        let history = self.cx.helm.history(&self.cx.release).await?;
+        history.into_iter().next_back().ok_or_else(|| {
+            ReleaseError::NeedsHuman(format!(
+                "Helm knows nothing of the release {} any more",
+                self.cx.release
+            ))
+        })
+    }
+
+    fn record(&self) -> Result<&Record, ReleaseError> {
+        self.journal.record().ok_or_else(|| ReleaseError::Bug("a release without a journal".to_owned()))
+    }
+
+    /// Leaves word that the run was stopped here. Helm, if it is at work, gets a moment to end by itself.
+    async fn interrupted(&mut self) -> ReleaseError {
+        let settled = self.cx.helm.settle(FAREWELL).await;
+        let Some(mut record) = self.journal.record().cloned() else {
+            return ReleaseError::Cancelled(String::new());
+        };
+        record.interrupted = true;
+        let phase = record.phase;
+        let word = tokio::time::timeout(LAST_WORD, self.journal.write(record)).await;
+        let written =
+            if matches!(word, Ok(Ok(()))) { "the journal says so" } else { "the journal could not be told" };
+        let helm = if settled { "" } else { ", with Helm at work" };
+        ReleaseError::Cancelled(format!(" in the phase {phase}{helm}; {written}"))
+    }
+
+    fn ending(&self, record: &Record) -> Ending {
+        let cx = self.cx;
+        let asked = record.back.as_ref().is_some_and(|back| back.asked);
+        let (code, summary) = match record.phase {
+            Phase::Commit => (
+                ExitCode::Passed,
+                format!("GOOD: revision {} of {} is proven", record.revision, record.wanted.chart),
+            ),
+            Phase::Failed if asked => (ExitCode::Passed, self.went_back(record)),
+            Phase::Failed => {
+                let what = self
+                    .fault
+                    .as_ref()
+                    .map_or_else(|| record.reason.clone().unwrap_or_default(), ToString::to_string);
+                (ExitCode::RolledBack, format!("REJECTED {what}; {}", self.went_back(record)))
+            }
+            // Of the others only this one is an end, and the caller asks at ends only.
+            _ => {
+                let why = record.reason.clone().unwrap_or_default();
+                if record.back.as_ref().is_some_and(|back| back.arrived) {
+                    (ExitCode::RolledBackUnverified, format!("ROLLED BACK, NOT VERIFIED: {why}"))
+                } else {
+                    (ExitCode::NeedsHuman, format!("NOT ROLLED BACK, a person is needed: {why}"))
+                }
+            }
+        };
+        cx.tell.line(&summary);
+        Ending {
+            environment: cx.env_name.clone(),
+            release: cx.release.clone(),
+            phase: record.phase,
+            exit_code: code.number(),
+            summary,
+            revision: Some(record.revision),
+            fault: self.fault.clone(),
+            evidence: self.evidence.clone(),
+            duration_ms: u64::try_from(cx.tell.began().elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn went_back(&self, record: &Record) -> String {
+        let to = record.back.as_ref().map_or(0, |back| back.to);
+        let took = self.verified.map_or_else(String::new, |took| format!(" in {}", seconds(took)));
+        format!("rolled back to revision {to}, verified{took}")
+    }
+}
+
+fn read(manifest: &str) -> Result<Vec<Object>, ReleaseError> {
+    let unreadable = |why| ReleaseError::Helm(HelmError::Unreadable { command: "get manifest", why });
+    objects::parse(manifest).map_err(unreadable)
+}
+
+/// How a revision of ours is known again in Helm's history.
+pub(crate) fn description(run: &str) -> String {
+    format!("slipway {run}")
+}
+
+/// Where going back leads, or why it must not happen by itself.
+fn way_back(record: &Record) -> Result<Back, String> {
+    if let Some(why) = &record.wanted.irreversible {
+        return Err(format!(
+            "the chart says that it cannot be undone ({why}): mend it forward, or `cargo xtask rollback` if you know better"
+        ));
+    }
+    let Some(good) = &record.last_good else {
+        return Err("there is no earlier release that was proven good; it is left as it is, to be looked at"
+            .to_owned());
+    };
+    if good.wanted.hooks_before_rollback {
+        return Err(format!(
+            "revision {} has hooks that run before a rollback, with the old image: `cargo xtask rollback` if that is right",
+            good.revision
+        ));
+    }
+    Ok(Back {
+        to: good.revision,
+        manifest_sha256: good.wanted.manifest_sha256.clone(),
+        asked: false,
+        arrived: false,
+    })
+}
+
+/// What was proven becomes the last good release, in the same write that ends the attempt.
+fn committed(mut record: Record) -> Record {
+    record.last_good = Some(LastGood {
+        revision: record.revision,
+        wanted: record.wanted.clone(),
+        run: record.run.clone(),
+        at: record.since,
+        smoke: record.reason.take().unwrap_or_default(),
+    });
+    record
+}

@@ -1,0 +1,146 @@
+//! Why a release command could not do its work. That a release is bad is no error: it is how the release ended.
+
+use super::guards::Refusal;
+use crate::cluster::ClusterError;
+use crate::helm::HelmError;
+use std::fmt::Write;
+use xtask_core::error::ExitCode;
+
+/// Why a release command could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReleaseError {
+    /// The command line or the configuration.
+    #[error("{0}")]
+    Usage(String),
+    /// Guards refuse.
+    #[error("{}", refusals(.0))]
+    Refused(Vec<Refusal>),
+    /// Somebody must approve, and nobody has.
+    #[error("not approved: {0}")]
+    NotApproved(String),
+    /// Somebody else is at work on this release.
+    #[error("{holder} is at work on this release, and still was when the time to wait was over")]
+    Held {
+        /// Who.
+        holder: String,
+    },
+    /// The lock went to somebody else meanwhile.
+    #[error("the lock of this release went to {holder} meanwhile; nothing more was touched")]
+    LockLost {
+        /// To whom.
+        holder: String,
+    },
+    /// An earlier release ended with a question that only a person can answer.
+    #[error("a person is needed: {0}")]
+    NeedsHuman(String),
+    /// The journal.
+    #[error("the journal {name}: {why}")]
+    Journal {
+        /// The ConfigMap.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Helm.
+    #[error(transparent)]
+    Helm(HelmError),
+    /// The cluster's answer.
+    #[error("{what}: {why}")]
+    Cluster {
+        /// What was tried.
+        what: &'static str,
+        /// What it answered.
+        why: String,
+    },
+    /// The same, as the room of the cluster says it.
+    #[error(transparent)]
+    Asked(#[from] ClusterError),
+    /// A tool is not there.
+    #[error("`{tool}` is missing: {why}")]
+    Missing {
+        /// Which.
+        tool: String,
+        /// Where it was looked for.
+        why: String,
+    },
+    /// The command was stopped.
+    #[error("stopped{0}")]
+    Cancelled(String),
+    /// A fault of this program.
+    #[error("{0}; this is a fault of xtask, please report it")]
+    Bug(String),
+}
+
+fn refusals(all: &[Refusal]) -> String {
+    let mut text = format!("refused by {}", if all.len() == 1 { "a guard" } else { "guards" });
+    for refusal in all {
+        let _ = write!(text, "\n  {refusal}");
+    }
+    text
+}
+
+impl From<HelmError> for ReleaseError {
+    fn from(error: HelmError) -> Self {
+        match error {
+            HelmError::Cancelled => ReleaseError::Cancelled(String::new()),
+            error @ (HelmError::Process(_) | HelmError::Failed { .. } | HelmError::Unreadable { .. }) => {
+                ReleaseError::Helm(error)
+            }
+        }
+    }
+}
+
+impl ReleaseError {
+    /// For `map_err` on the client's answers.
+    pub(crate) fn cluster(what: &'static str) -> impl FnOnce(kube::Error) -> ReleaseError {
+        move |error| ReleaseError::Cluster { what, why: error.to_string() }
+    }
+
+    /// The exit code.
+    pub(crate) fn code(&self) -> ExitCode {
+        match self {
+            ReleaseError::Usage(_) => ExitCode::Usage,
+            ReleaseError::Refused(_)
+            | ReleaseError::NotApproved(_)
+            | ReleaseError::Held { .. }
+            | ReleaseError::LockLost { .. } => ExitCode::GuardRefused,
+            ReleaseError::NeedsHuman(_) => ExitCode::NeedsHuman,
+            ReleaseError::Journal { .. }
+            | ReleaseError::Helm(_)
+            | ReleaseError::Cluster { .. }
+            | ReleaseError::Asked(_) => ExitCode::ToolBroke,
+            ReleaseError::Missing { .. } => ExitCode::ToolMissing,
+            ReleaseError::Cancelled(_) => ExitCode::Cancelled,
+            ReleaseError::Bug(_) => ExitCode::OurBug,
+        }
+    }
+
+    /// What to do next. `env` is the environment's name.
+    pub(crate) fn hint(&self, env: &str) -> Option<String> {
+        match self {
+            ReleaseError::Held { .. } | ReleaseError::LockLost { .. } => {
+                Some(format!("`cargo xtask status --env {env}` shows who and since when"))
+            }
+            ReleaseError::NeedsHuman(_) => Some(format!(
+                "look with `cargo xtask status --env {env}`; then `cargo xtask recover --env {env} --resume` goes on from what runs \
+                 now, `--override` forgets the question"
+            )),
+            ReleaseError::Cancelled(_) => Some(format!(
+                "`cargo xtask recover --env {env}` finishes what was begun; so does the next deployment"
+            )),
+            ReleaseError::Missing { tool, .. } => {
+                Some(format!("`cargo xtask tools sync {tool}` tries again and shows each source"))
+            }
+            ReleaseError::Journal { .. } => {
+                Some("look at the ConfigMap; it is only ever written by this program".to_owned())
+            }
+            ReleaseError::Usage(_)
+            | ReleaseError::Refused(_)
+            | ReleaseError::NotApproved(_)
+            | ReleaseError::Helm(_)
+            | ReleaseError::Cluster { .. }
+            | ReleaseError::Asked(_)
+            | ReleaseError::Bug(_) => None,
+        }
+    }
+}

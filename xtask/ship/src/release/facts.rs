@@ -1,0 +1,248 @@
+//! Gathers what guards look at: from the cluster, the registry and what Helm renders. Changes nothing, and has no opinion.
+
+use super::clock;
+use super::error::ReleaseError;
+use super::guards::{Facts, Scaled, Tight};
+use super::journal::Journal;
+use super::objects::{self, Object};
+use super::open::Cx;
+use super::plan::WayBack;
+use super::registry;
+use super::trial::{Trial, Tried};
+use crate::helm::{Hook, Rendered, digest};
+use k8s_openapi::api::core::v1::{Namespace, Node, ResourceQuota, Secret};
+use kube::api::{Api, DeleteParams, ListParams};
+use serde_json::Value;
+
+/// All that was found.
+pub(crate) struct Found {
+    /// For the guards.
+    pub(crate) facts: Facts,
+    /// Whether the last good release would be accepted.
+    pub(crate) way_back: WayBack,
+    /// What would change.
+    pub(crate) changes: Vec<String>,
+    /// The newest revision that Helm remembers.
+    pub(crate) newest: Option<u32>,
+}
+
+/// Looks at everything.
+pub(crate) async fn gather(
+    cx: &Cx,
+    journal: &Journal,
+    rendered: &Rendered,
+    image: Option<&str>,
+) -> Result<Found, ReleaseError> {
+    let unreadable = |why| ReleaseError::Helm(crate::helm::HelmError::Unreadable { command: "upgrade", why });
+    let target = objects::parse(&rendered.manifest).map_err(unreadable)?;
+    let history = cx.helm.history(&cx.release).await?;
+    let newest = history.last().map(|newest| newest.number);
+    let mut trial = Trial::new(cx);
+    let tried = trial.all(&target).await?;
+    let mut changes: Vec<String> = tried.iter().filter_map(Tried::change).collect();
+    if let Some(newest) = newest {
+        let now = objects::parse(&cx.helm.manifest(&cx.release, newest).await?).map_err(unreadable)?;
+        let gone = now.iter().filter(|old| !target.iter().any(|new| new.title() == old.title()));
+        changes.extend(gone.map(|old| format!("- {}", old.title())));
+    }
+    let facts = Facts {
+        cluster_uid: cx.cluster.uid().to_owned(),
+        namespace: namespace_label(cx).await?,
+        labels: labels(&target),
+        git_ref: cx.git_ref.clone(),
+        today: clock::now().to_zoned(jiff::tz::TimeZone::UTC).date(),
+        image: match image {
+            Some(image) => Some((image.to_owned(), registry::look(cx, image).await)),
+            None => None,
+        },
+        architectures: architectures(cx).await,
+        refused: tried.iter().filter_map(Tried::refusal).collect(),
+        secret_bytes: secret_bytes(cx, newest, rendered).await?,
+        leftover_hooks: leftover_hooks(&mut trial, &rendered.hooks).await?,
+        scaled: scaled(&target),
+        stuck_budgets: stuck_budgets(&target),
+        tight: tight(cx, &target).await?,
+        unwatched: target
+            .iter()
+            .filter(|object| object.kind != "Deployment" && object.pod_template().is_some())
+            .map(Object::title)
+            .collect(),
+    };
+    Ok(Found { facts, way_back: way_back(cx, journal, &mut trial).await?, changes, newest })
+}
+
+/// The label `environment` of the namespace; outer none if there is no namespace.
+pub(crate) async fn namespace_label(cx: &Cx) -> Result<Option<Option<String>>, ReleaseError> {
+    let api: Api<Namespace> = Api::all(cx.cluster.client().clone());
+    let found =
+        api.get_opt(&cx.namespace).await.map_err(ReleaseError::cluster("cannot look at the namespace"))?;
+    Ok(found.map(|namespace| namespace.metadata.labels.and_then(|mut labels| labels.remove("environment"))))
+}
+
+fn labels(target: &[Object]) -> Vec<String> {
+    let mut labels: Vec<String> = target
+        .iter()
+        .filter_map(|object| object.at("/metadata/labels/environment")?.as_str().map(str::to_owned))
+        .collect();
+    labels.sort();
+    labels.dedup();
+    labels
+}
+
+/// Who may not list nodes does not know their architectures; then the image is only looked for.
+async fn architectures(cx: &Cx) -> Vec<String> {
+    let api: Api<Node> = Api::all(cx.cluster.client().clone());
+    let Ok(nodes) = api.list(&ListParams::default()).await else { return Vec::new() };
+    let mut all: Vec<String> =
+        nodes.into_iter().filter_map(|node| Some(node.status?.node_info?.architecture)).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// What Helm kept last time, or a quarter of what it would keep before it compresses: seen to be a fifth, with base64.
+async fn secret_bytes(cx: &Cx, newest: Option<u32>, rendered: &Rendered) -> Result<usize, ReleaseError> {
+    let estimate = rendered.bytes / 4;
+    let Some(newest) = newest else { return Ok(estimate) };
+    let api: Api<Secret> = Api::namespaced(cx.cluster.client().clone(), &cx.namespace);
+    let found = api
+        .get_opt(&secret_name(&cx.release, newest))
+        .await
+        .map_err(ReleaseError::cluster("cannot look at Helm's Secret"))?;
+    let kept: usize =
+        found.and_then(|secret| secret.data).iter().flatten().map(|(_, data)| data.0.len()).sum();
+    Ok(kept.max(estimate))
+}
+
+fn secret_name(release: &str, revision: u32) -> String {
+    format!("sh.helm.release.v1.{release}.v{revision}")
+}
+
+/// Removes Helm's record of a revision, if it still is pending.
+pub(crate) async fn forget_pending(cx: &Cx, revision: u32) -> Result<(), ReleaseError> {
+    let api: Api<Secret> = Api::namespaced(cx.cluster.client().clone(), &cx.namespace);
+    let name = secret_name(&cx.release, revision);
+    let Some(secret) =
+        api.get_opt(&name).await.map_err(ReleaseError::cluster("cannot look at Helm's Secret"))?
+    else {
+        return Ok(());
+    };
+    let status = secret.metadata.labels.as_ref().and_then(|labels| labels.get("status"));
+    if status.is_some_and(|status| status.starts_with("pending-")) {
+        let same = kube::api::Preconditions {
+            uid: secret.metadata.uid,
+            resource_version: secret.metadata.resource_version,
+        };
+        let params = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
+        api.delete(&name, &params).await.map_err(ReleaseError::cluster("cannot remove Helm's record"))?;
+    }
+    Ok(())
+}
+
+/// Hooks that Helm does not remove before it makes them again, and that are there.
+async fn leftover_hooks(trial: &mut Trial<'_>, hooks: &[Hook]) -> Result<Vec<String>, ReleaseError> {
+    let mut left = Vec::new();
+    for hook in hooks.iter().filter(|hook| !hook.runs_at("test") && !hook.is_replaced()) {
+        let object = objects::parse(&hook.manifest).ok().and_then(|mut all| all.pop());
+        if let Some(object) = object
+            && trial.live(&object).await?.is_some()
+        {
+            left.push(object.title());
+        }
+    }
+    Ok(left)
+}
+
+fn scaled(target: &[Object]) -> Vec<Scaled> {
+    let autoscalers = target.iter().filter(|object| object.kind == "HorizontalPodAutoscaler");
+    let one = |autoscaler: &Object| {
+        let text = |path| autoscaler.at(path).and_then(Value::as_str);
+        let title = format!("{} {}", text("/spec/scaleTargetRef/kind")?, text("/spec/scaleTargetRef/name")?);
+        let replicas = target.iter().find(|object| object.title() == title)?.at("/spec/replicas");
+        Some(Scaled {
+            autoscaler: autoscaler.name.clone(),
+            replicas: replicas.and_then(Value::as_u64),
+            target: title,
+        })
+    };
+    autoscalers.filter_map(one).collect()
+}
+
+fn stuck_budgets(target: &[Object]) -> Vec<(String, String)> {
+    let budgets = target.iter().filter(|object| object.kind == "PodDisruptionBudget");
+    let stuck = |budget: &Object| {
+        let is =
+            |path: &str, values: [Value; 2]| budget.at(path).filter(|found| values.contains(found)).cloned();
+        let none = is("/spec/maxUnavailable", [Value::from(0), Value::from("0%")]);
+        let all = is("/spec/minAvailable", [Value::from("100%"), Value::from("100%")]);
+        let asks = none
+            .map(|value| format!("maxUnavailable: {value}"))
+            .or(all.map(|value| format!("minAvailable: {value}")))?;
+        Some((budget.name.clone(), asks))
+    };
+    budgets.filter_map(stuck).collect()
+}
+
+/// Quotas on the number of pods that have no room for one more, which every rollout needs.
+async fn tight(cx: &Cx, target: &[Object]) -> Result<Vec<Tight>, ReleaseError> {
+    let needed = target.iter().filter(|object| object.kind == "Deployment").count();
+    let api: Api<ResourceQuota> = Api::namespaced(cx.cluster.client().clone(), &cx.namespace);
+    let quotas =
+        api.list(&ListParams::default()).await.map_err(ReleaseError::cluster("cannot look at quotas"))?;
+    let mut tight = Vec::new();
+    for quota in quotas {
+        let status = quota.status.unwrap_or_default();
+        let number = |map: &Option<std::collections::BTreeMap<String, _>>, key: &str| {
+            let quantity: &k8s_openapi::apimachinery::pkg::api::resource::Quantity =
+                map.as_ref()?.get(key)?;
+            quantity.0.parse::<u64>().ok()
+        };
+        for resource in ["pods", "count/pods"] {
+            let (Some(hard), Some(used)) = (number(&status.hard, resource), number(&status.used, resource))
+            else {
+                continue;
+            };
+            let (needed, left) = (needed as u64, hard.saturating_sub(used));
+            if left < needed {
+                let quota = quota.metadata.name.clone().unwrap_or_default();
+                tight.push(Tight { quota, resource: resource.to_owned(), needed, left });
+            }
+        }
+    }
+    Ok(tight)
+}
+
+/// Tries the last good release on the cluster as it is now.
+async fn way_back(cx: &Cx, journal: &Journal, trial: &mut Trial<'_>) -> Result<WayBack, ReleaseError> {
+    let Some(good) = journal.last_good() else {
+        return Ok(WayBack::Impossible("nothing was proven good before".to_owned()));
+    };
+    let Ok(manifest) = cx.helm.manifest(&cx.release, good.revision).await else {
+        return Ok(WayBack::Impossible(format!(
+            "Helm does not remember revision {} any more",
+            good.revision
+        )));
+    };
+    if digest(&manifest) != good.wanted.manifest_sha256 {
+        return Ok(WayBack::Impossible(format!(
+            "revision {} is not as it was when it was proven",
+            good.revision
+        )));
+    }
+    if good.wanted.hooks_before_rollback {
+        return Ok(WayBack::Impossible(format!(
+            "revision {} has hooks that run before a rollback",
+            good.revision
+        )));
+    }
+    match objects::parse(&manifest) {
+        Err(why) => Ok(WayBack::Unproven(why)),
+        Ok(objects) => {
+            let refused = trial.all(&objects).await?.iter().find_map(Tried::refusal);
+            Ok(match refused {
+                None => WayBack::Proven,
+                Some((object, why)) => WayBack::Unproven(format!("the cluster refuses {object}: {why}")),
+            })
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The journal of a release: one ConfigMap, written before each side effect, so that whoever comes after a killed run knows what was
+//! about to happen. Here alone is `last_good`: what Helm calls deployed may never have worked.
+
+use super::error::ReleaseError;
+use super::phase::Phase;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, ObjectMeta, PostParams};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of the record that this program writes and reads.
+const SCHEMA: u32 = 1;
+/// The key in the ConfigMap.
+const KEY: &str = "journal.json";
+/// A record that is longer has something in it that does not belong there.
+const MOST_BYTES: usize = 64 << 10;
+/// Sentences for people are cut to this.
+const MOST_REASON: usize = 2 << 10;
+
+/// Which run of this program did something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RunRef {
+    /// Unique: the time and the process, or the run of the CI.
+    pub(crate) id: String,
+    /// The commit that was released, if there is one.
+    pub(crate) commit: Option<String>,
+    /// When it began to change something.
+    pub(crate) started: Timestamp,
+}
+
+/// What a release would make of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Wanted {
+    /// The image: `registry/name@sha256:…`; none for a chart that is released as it is.
+    pub(crate) image: Option<String>,
+    /// The chart's name and version.
+    pub(crate) chart: String,
+    /// SHA-256 of what Helm renders.
+    pub(crate) manifest_sha256: String,
+    /// Why rolling back from it would do harm, if the chart says so.
+    pub(crate) irreversible: Option<String>,
+    /// Whether it has hooks that Helm would run before going back to it.
+    pub(crate) hooks_before_rollback: bool,
+    /// When the environment before proved its image, if it was promoted.
+    #[serde(default)]
+    pub(crate) proven_before: Option<Timestamp>,
+}
+
+/// A release that was watched, soaked and asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LastGood {
+    /// Helm's revision.
+    pub(crate) revision: u32,
+    /// What it is.
+    #[serde(flatten)]
+    pub(crate) wanted: Wanted,
+    /// Which run proved it.
+    pub(crate) run: RunRef,
+    /// When.
+    pub(crate) at: Timestamp,
+    /// What the smoke test saw, in a sentence.
+    pub(crate) smoke: String,
+}
+
+/// Where a rollback goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Back {
+    /// To this revision.
+    pub(crate) to: u32,
+    /// Whose manifest must have this SHA-256.
+    pub(crate) manifest_sha256: String,
+    /// Whether a person asked for it: then arriving there is success.
+    pub(crate) asked: bool,
+    /// Whether Helm has gone there; whether all is well there is another question.
+    pub(crate) arrived: bool,
+}
+
+/// By what a Deployment is known again: whoever changes it leaves other marks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    /// Its generation when it had been applied.
+    pub(crate) generation: i64,
+    /// SHA-256 of what it asked for then.
+    pub(crate) spec: String,
+}
+
+/// The marks of all Deployments that were applied, by name.
+pub(crate) type Applied = BTreeMap<String, Mark>;
+
+/// What is being done, or was done last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Always [`SCHEMA`].
+    pub(super) schema: u32,
+    /// Where it is.
+    pub(crate) phase: Phase,
+    /// Who does it.
+    pub(crate) run: RunRef,
+    /// The fencing token of the lock under which this was written.
+    pub(crate) token: i32,
+    /// What is being released.
+    pub(crate) wanted: Wanted,
+    /// The revision that Helm will make, or has made, by the step at hand.
+    pub(crate) revision: u32,
+    /// Where it goes back to, once it does.
+    pub(crate) back: Option<Back>,
+    /// The Deployments as they were right after the revision was applied; empty if nobody came to look.
+    #[serde(default)]
+    pub(crate) applied: Applied,
+    /// When the phase began.
+    pub(crate) since: Timestamp,
+    /// Why it went wrong, or what the question is.
+    pub(crate) reason: Option<String>,
+    /// The run was stopped in the middle, and knew it.
+    pub(crate) interrupted: bool,
+    /// What was proven good last.
+    pub(crate) last_good: Option<LastGood>,
+}
+
+impl Record {
+    /// The intent to release something.
+    pub(crate) fn intent(
+        run: RunRef,
+        token: i32,
+        wanted: Wanted,
+        revision: u32,
+        last_good: Option<LastGood>,
+    ) -> Record {
+        let since = run.started;
+        Record {
+            schema: SCHEMA,
+            phase: Phase::Apply,
+            run,
+            token,
+            wanted,
+            revision,
+            back: None,
+            applied: Applied::new(),
+            since,
+            reason: None,
+            interrupted: false,
+            last_good,
+        }
+    }
+
+    /// Takes a sentence for people, cut to what a journal holds.
+    pub(crate) fn because(&mut self, reason: &str) {
+        let end = reason.floor_char_boundary(MOST_REASON.min(reason.len()));
+        self.reason = Some(reason[..end].to_owned());
+    }
+}
+
+/// Reads a record.
+pub(crate) fn read(text: &str) -> Result<Record, String> {
+    #[derive(Deserialize)]
+    struct Version {
+        schema: u32,
+    }
+    let Version { schema } =
+        serde_json::from_str(text).map_err(|error| format!("it is no record: {error}"))?;
+    if schema != SCHEMA {
+        return Err(format!("it has schema {schema}, and this program knows {SCHEMA}"));
+    }
+    serde_json::from_str(text).map_err(|error| format!("it is no record: {error}"))
+}
+
+fn written(record: &Record) -> Result<String, String> {
+    let text = serde_json::to_string_pretty(record).map_err(|error| error.to_string())?;
+    if text.len() > MOST_BYTES {
+        return Err(format!("it would have {} bytes, more than {MOST_BYTES}", text.len()));
+    }
+    Ok(text)
+}
+
+/// The journal of one release on its cluster.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    api: Api<ConfigMap>,
+    name: String,
+    /// The version that was read or written last: a write on top of another one is refused by the cluster.
+    version: Option<String>,
+    record: Option<Record>,
+}
+
+impl Journal {
+    /// The name of a release's ConfigMap.
+    pub(crate) fn name_of(release: &str) -> String {
+        format!("slipway-journal-{release}")
+    }
+
+    /// Reads the journal of a release. A release that was never made by this program has none.
+    pub(crate) async fn open(api: Api<ConfigMap>, release: &str) -> Result<Journal, ReleaseError> {
+        let name = Journal::name_of(release);
+        let found = api.get_opt(&name).await.map_err(ReleaseError::cluster("cannot read the journal"))?;
+        let (version, record) = match found {
+            None => (None, None),
+            Some(map) => {
+                let text =
+                    map.data.as_ref().and_then(|data| data.get(KEY)).map(String::as_str).unwrap_or_default();
+                let record = read(text).map_err(|why| ReleaseError::Journal { name: name.clone(), why })?;
+                (map.metadata.resource_version, Some(record))
+            }
+        };
+        Ok(Journal { api, name, version, record })
+    }
+
+    /// What was written last.
+    pub(crate) fn record(&self) -> Option<&Record> {
+        self.record.as_ref()
+    }
+
+    /// What was proven good last.
+    pub(crate) fn last_good(&self) -> Option<&LastGood> {
+        self.record.as_ref().and_then(|record| record.last_good.as_ref())
+    }
+
+    /// Writes, if nobody else has written meanwhile.
+    pub(crate) async fn write(&mut self, record: Record) -> Result<(), ReleaseError> {
+        let why = |why| ReleaseError::Journal { name: self.name.clone(), why };
+        let map = ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(self.name.clone()),
+                resource_version: self.version.clone(),
+                labels: Some(BTreeMap::from([(
+                    "app.kubernetes.io/managed-by".to_owned(),
+                    "slipway".to_owned(),
+                )])),
+                ..ObjectMeta::default()
+            },
+            data: Some(BTreeMap::from([(KEY.to_owned(), written(&record).map_err(why)?)])),
+            ..ConfigMap::default()
+        };
+        let params = PostParams::default();
+        let stored = match self.version {
+            None => self.api.create(&params, &map).await,
+            Some(_) => self.api.replace(&self.name, &params, &map).await,
+        };
+        let stored = stored.map_err(|error| match error {
+            kube::Error::Api(status) if status.code == 409 => {
+                why("somebody else wrote it meanwhile".to_owned())
+            }
+            error => ReleaseError::cluster("cannot write the journal")(error),
+        })?;
+        self.version = stored.metadata.resource_version;
+        self.record = Some(record);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn record() -> Record {
+        let started = "2026-11-21T12:00:00Z".parse().unwrap();
+        let run = RunRef { id: "r1".into(), commit: Some("abc".into()), started };
+        let wanted = Wanted {
+            image: Some("registry/hello@sha256:00".into()),
+            chart: "app-0.1.0".into(),
+            manifest_sha256: "aa".into(),
+            irreversible: None,
+            hooks_before_rollback: false,
+            proven_before: None,
+        };
+        let last_good = LastGood {
+            revision: 7,
+            wanted: wanted.clone(),
+            run: run.clone(),
+            at: started,
+            smoke: "fine".into(),
+        };
+        Record::intent(run, 3, wanted, 8, Some(last_good))
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let mut record = record();
+        record.back = Some(Back { to: 7, manifest_sha256: "aa".into(), asked: false, arrived: false });
+        assert_eq!(read(&written(&record).unwrap()).unwrap(), record);
+    }
+
+    #[test]
+    fn a_record_that_is_cut_empty_or_of_another_version_is_refused() {
+        let text = written(&record()).unwrap();
+        assert!(read("").is_err());
+        assert!(read(&text[..text.len() / 2]).is_err());
+        assert!(read("{\"schema\": 1}").is_err());
+        let other = text.replacen("\"schema\": 1", "\"schema\": 2", 1);
+        assert_eq!(read(&other).unwrap_err(), "it has schema 2, and this program knows 1");
+    }
+
+    #[test]
+    fn a_record_stays_small_whatever_a_tool_said() {
+        let mut record = record();
+        record.because(&"ä".repeat(1 << 20));
+        assert!(written(&record).unwrap().len() < 8 << 10);
+        record.run.id = "x".repeat(MOST_BYTES);
+        assert!(written(&record).is_err());
+    }
+}

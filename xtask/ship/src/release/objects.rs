@@ -1,0 +1,86 @@
+//! The objects of a manifest: read from YAML, and tried on the cluster without changing it.
+
+use serde_json::Value;
+
+/// One object of a manifest.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Object {
+    /// `apps/v1`.
+    pub(crate) api_version: String,
+    /// `Deployment`.
+    pub(crate) kind: String,
+    /// The namespace, if the manifest names one.
+    pub(crate) namespace: Option<String>,
+    /// The name.
+    pub(crate) name: String,
+    /// All of it.
+    pub(crate) value: Value,
+}
+
+impl Object {
+    /// `Deployment hello`.
+    pub(crate) fn title(&self) -> String {
+        format!("{} {}", self.kind, self.name)
+    }
+
+    /// The API's group and version.
+    pub(crate) fn group_version(&self) -> (&str, &str) {
+        self.api_version.split_once('/').unwrap_or(("", &self.api_version))
+    }
+
+    /// The value at a path of fields.
+    pub(crate) fn at(&self, path: &str) -> Option<&Value> {
+        self.value.pointer(path)
+    }
+
+    /// The templates of pods that it makes.
+    pub(crate) fn pod_template(&self) -> Option<&Value> {
+        match self.kind.as_str() {
+            "Deployment" | "StatefulSet" | "DaemonSet" | "Job" => self.at("/spec/template"),
+            "CronJob" => self.at("/spec/jobTemplate/spec/template"),
+            _ => None,
+        }
+    }
+}
+
+/// Reads a manifest. Empty documents, which conditions in templates leave behind, are nothing.
+pub(crate) fn parse(manifest: &str) -> Result<Vec<Object>, String> {
+    let documents: Vec<Value> = serde_yaml::from_multiple(manifest).map_err(|error| error.to_string())?;
+    documents.into_iter().filter(|document| !document.is_null()).map(object).collect()
+}
+
+fn object(value: Value) -> Result<Object, String> {
+    let text = |path: &str| value.pointer(path).and_then(Value::as_str).map(str::to_owned);
+    let missing = |what| format!("an object without {what}");
+    Ok(Object {
+        api_version: text("/apiVersion").ok_or_else(|| missing("apiVersion"))?,
+        kind: text("/kind").ok_or_else(|| missing("kind"))?,
+        namespace: text("/metadata/namespace"),
+        name: text("/metadata/name").ok_or_else(|| missing("a name"))?,
+        value,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_is_its_objects_and_empty_documents_are_none() {
+        let text = "---\n# Source: a\napiVersion: apps/v1\nkind: Deployment\nmetadata: { name: a, namespace: apps }\n---\n\n---\n\
+                    apiVersion: v1\nkind: Service\nmetadata: { name: b }\n";
+        let objects = parse(text).unwrap();
+        let titles: Vec<String> = objects.iter().map(Object::title).collect();
+        assert_eq!(titles, ["Deployment a", "Service b"]);
+        assert_eq!(objects[0].group_version(), ("apps", "v1"));
+        assert_eq!(objects[1].group_version(), ("", "v1"));
+        assert_eq!(objects[0].namespace.as_deref(), Some("apps"));
+    }
+
+    #[test]
+    fn what_is_no_object_is_an_error() {
+        assert!(parse("kind: Deployment\n").is_err());
+        assert!(parse("a: [").is_err());
+        assert_eq!(parse("").unwrap(), []);
+    }
+}

@@ -1,0 +1,256 @@
+//! Whether what was applied is good: the doors to the rollout, and what its verdicts mean for a release. A release is watched, asked
+//! and looked into by its Deployments; other workloads are not watched, and the plan says so.
+
+use super::error::ReleaseError;
+use super::journal::Applied;
+use super::objects::Object;
+use super::open::Cx;
+use super::tell::seconds;
+use crate::cluster::ClusterError;
+use crate::rollout::{
+    self, Expected, Failure, Graces, LogHint, Options, Rule, SmokeError, SmokeTarget, Target, Verdict,
+    WatchError,
+};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use xtask_core::ids::{Digest, sha256};
+
+/// How long the service may take to answer as it should.
+const SMOKE: Duration = Duration::from_secs(20);
+
+/// What the watch saw.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    /// Everything runs, and stayed well.
+    Good,
+    /// The release is bad.
+    Bad(Fault),
+    /// Somebody else changed it.
+    Superseded(String),
+}
+
+/// Why a release is bad.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(untagged)]
+pub(crate) enum Fault {
+    /// A rule of the rollout decided.
+    Rollout(Failure),
+    /// A step failed.
+    Step {
+        /// `apply`, `smoke`.
+        step: &'static str,
+        /// What it said.
+        said: String,
+    },
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fault::Rollout(failure) => failure.fmt(f),
+            Fault::Step { step, said } => write!(f, "{step}: {said}"),
+        }
+    }
+}
+
+/// The Deployments of a manifest, with what they are known again by.
+fn target(cx: &Cx, objects: &[Object], applied: &Applied, soak: Duration, budget: Duration) -> Target {
+    let expected = |object: &Object| Expected {
+        name: object.name.clone(),
+        generation: applied.get(&object.name).map(|mark| mark.generation),
+        images: images(object),
+    };
+    Target {
+        namespace: cx.namespace.clone(),
+        deployments: deployments(objects).map(expected).collect(),
+        soak_ms: millis(soak),
+        budget_ms: millis(budget + soak),
+        images_proven: false,
+        graces: Graces::default(),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn deployments(objects: &[Object]) -> impl Iterator<Item = &Object> {
+    objects.iter().filter(|object| object.kind == "Deployment")
+}
+
+/// The digests that its containers must run, where the manifest names digests.
+fn images(object: &Object) -> BTreeMap<String, Digest> {
+    let containers = object.at("/spec/template/spec/containers").and_then(Value::as_array);
+    let named = containers.into_iter().flatten().filter_map(|container| {
+        let (_, digest) = container.get("image")?.as_str()?.split_once('@')?;
+        Some((container.get("name")?.as_str()?.to_owned(), Digest::try_from(digest.to_owned()).ok()?))
+    });
+    named.collect()
+}
+
+/// By what the Deployments are known again, right after they were applied.
+pub(crate) async fn marks(cx: &Cx, objects: &[Object]) -> Result<Applied, ReleaseError> {
+    let mut marks = Applied::new();
+    for object in deployments(objects) {
+        let live = cx.cluster.deployment(&cx.namespace, &object.name).await?;
+        let mark = super::journal::Mark {
+            generation: live.generation,
+            spec: sha256(live.spec.as_bytes()).to_string(),
+        };
+        marks.insert(object.name.clone(), mark);
+    }
+    Ok(marks)
+}
+
+/// Who changed a Deployment since it was applied, if somebody did.
+async fn changed(cx: &Cx, applied: &Applied) -> Result<Option<String>, ReleaseError> {
+    for (name, mark) in applied {
+        let found = match cx.cluster.deployment(&cx.namespace, name).await {
+            Ok(live) if sha256(live.spec.as_bytes()).to_string() == mark.spec => continue,
+            Ok(live) => {
+                format!("the Deployment {name} was changed: it is generation {} now", live.generation)
+            }
+            Err(ClusterError::Missing { .. }) => format!("the Deployment {name} was deleted"),
+            Err(error) => return Err(error.into()),
+        };
+        return Ok(Some(found));
+    }
+    Ok(None)
+}
+
+/// Watches until the Deployments of a manifest are good or bad.
+pub(crate) async fn watch(
+    cx: &Cx,
+    objects: &[Object],
+    applied: &Applied,
+    budget: Duration,
+    soak: Duration,
+) -> Result<Seen, ReleaseError> {
+    if let Some(by) = changed(cx, applied).await? {
+        return Ok(Seen::Superseded(by));
+    }
+    if deployments(objects).next().is_none() {
+        return Ok(Seen::Good);
+    }
+    let options = Options {
+        record: None,
+        cancel: cx.cancel.clone(),
+        progress: Box::new(|line| cx.tell.line(line)),
+        redactor: cx.redactor.clone(),
+    };
+    let target = target(cx, objects, applied, soak, budget);
+    match rollout::watch(&cx.cluster, &target, options).await {
+        Ok(Verdict::Good(_)) => Ok(Seen::Good),
+        Ok(Verdict::Bad(failure)) => Ok(Seen::Bad(Fault::Rollout(failure))),
+        Ok(Verdict::Superseded(by)) => Ok(Seen::Superseded(format!("{}: {}", by.deployment, by.by))),
+        Ok(Verdict::Watching) => Err(ReleaseError::Bug("a watch ended without a verdict".to_owned())),
+        Err(WatchError::Cancelled) => Err(ReleaseError::Cancelled(String::new())),
+        Err(WatchError::Refused(error) | WatchError::Blind(error)) => Err(error.into()),
+        Err(error @ WatchError::Record { .. }) => Err(ReleaseError::Bug(error.to_string())),
+    }
+}
+
+/// Asks each Deployment that serves HTTP. Gives what was answered, or why it is not right.
+pub(crate) async fn smoke(cx: &Cx, objects: &[Object]) -> Result<Result<String, Fault>, ReleaseError> {
+    let mut said = Vec::new();
+    for object in deployments(objects) {
+        let (Some(port), Some(sys_env)) = (port(object), sys_env(objects)) else {
+            said.push(format!(
+                "NOT ASKED: {} shows no port `http` or no SYS_ENV that it should answer with",
+                object.title()
+            ));
+            continue;
+        };
+        let target = SmokeTarget {
+            namespace: cx.namespace.clone(),
+            deployment: object.name.clone(),
+            port,
+            sys_env,
+            version: None,
+            deadline: SMOKE,
+        };
+        let asked = tokio::select! {
+            asked = rollout::smoke(&cx.cluster, &target) => asked,
+            () = cx.cancel.raised() => return Err(ReleaseError::Cancelled(String::new())),
+        };
+        match asked {
+            Ok(smoked) => said.push(format!(
+                "{} answered with SYS_ENV {} in {}",
+                smoked.pod,
+                smoked.sys_env,
+                seconds(Duration::from_millis(smoked.took_ms))
+            )),
+            Err(SmokeError::Cluster(error)) => return Err(error.into()),
+            Err(error) => return Ok(Err(Fault::Step { step: "smoke", said: error.to_string() })),
+        }
+    }
+    if said.is_empty() {
+        said.push("NOT ASKED: the release has no Deployment".to_owned());
+    }
+    Ok(Ok(said.join("; ")))
+}
+
+/// The port that is called `http`.
+fn port(object: &Object) -> Option<u16> {
+    let containers = object.at("/spec/template/spec/containers")?.as_array()?;
+    let ports = containers.iter().filter_map(|container| container.get("ports")?.as_array()).flatten();
+    let http = ports.into_iter().find(|port| port.get("name").and_then(Value::as_str) == Some("http"))?;
+    u16::try_from(http.get("containerPort")?.as_u64()?).ok()
+}
+
+/// What `/healthz` must show, where a ConfigMap of the release says it.
+fn sys_env(objects: &[Object]) -> Option<String> {
+    let maps = objects.iter().filter(|object| object.kind == "ConfigMap");
+    maps.into_iter().find_map(|map| map.at("/data/SYS_ENV")?.as_str().map(str::to_owned))
+}
+
+/// Collects what going back would delete, and says where it is.
+pub(crate) async fn evidence(cx: &Cx, objects: &[Object], fault: Option<&Fault>) -> Option<PathBuf> {
+    let target = target(cx, objects, &Applied::new(), Duration::ZERO, Duration::ZERO);
+    let failure = match fault {
+        Some(Fault::Rollout(failure)) => failure.clone(),
+        // What is collected does not depend on the rule; a failed step has none of its own.
+        Some(Fault::Step { .. }) | None => Failure {
+            rule: Rule::F15,
+            deployment: target.deployments.first().map(|first| first.name.clone()).unwrap_or_default(),
+            object: format!("release {}", cx.release),
+            message: fault.map_or_else(|| "interrupted".to_owned(), ToString::to_string),
+            log_hint: None::<LogHint>,
+            visible_ms: 0,
+            decided_ms: 0,
+        },
+    };
+    let found = rollout::evidence(&cx.cluster, &target, &failure, &cx.redactor).await;
+    cx.tell.show(&found.brief());
+    let folder = cx.pipeline.root.join("target/xtask/evidence").join(format!("{}-{}", cx.release, cx.run.id));
+    match found.write(&folder) {
+        Ok(()) => Some(folder),
+        Err(error) => {
+            cx.tell.line(&format!("the evidence could not be written to {}: {error}", folder.display()));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::objects::parse;
+
+    const MANIFEST: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: hello }\nspec: { template: { spec: { containers: [\n  \
+        { name: a, image: 'r/a@sha256:0000000000000000000000000000000000000000000000000000000000000000', ports: [{ name: http, containerPort: 8080 }] },\n  \
+        { name: b, image: 'r/b:main' }] } } }\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: { name: c }\ndata: { SYS_ENV: dev }\n";
+
+    #[test]
+    fn what_must_run_and_answer_is_read_from_the_manifest() {
+        let objects = parse(MANIFEST).unwrap();
+        let images = images(&objects[0]);
+        assert_eq!(images.keys().collect::<Vec<_>>(), ["a"], "a tag names no bytes to compare");
+        assert_eq!(port(&objects[0]), Some(8080));
+        assert_eq!(sys_env(&objects).as_deref(), Some("dev"));
+        assert_eq!(port(&objects[1]), None);
+        assert_eq!(sys_env(&objects[..1]), None);
+    }
+}

@@ -1,0 +1,42 @@
+//! The report that a release leaves, as every command does: `target/xtask/report.json`.
+
+use super::clock;
+use super::drive::Ending;
+use super::error::ReleaseError;
+use super::open::Cx;
+use std::time::Duration;
+use xtask_core::engine::store;
+use xtask_core::error::ExitCode;
+use xtask_core::report::{ReleaseRecord, RunInfo, RunReport, SCHEMA, outcome_word};
+
+/// Writes it.
+pub(crate) fn write(cx: &Cx, ending: &Ending) -> Result<(), ReleaseError> {
+    let path = cx.pipeline.root.join("target/xtask/report.json");
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let command = words.collect::<Vec<_>>().join(" ");
+    let duration = Duration::from_millis(ending.duration_ms);
+    let started = clock::now().checked_sub(duration).unwrap_or(cx.run.started);
+    let report = RunReport {
+        schema: SCHEMA,
+        run: RunInfo {
+            id: cx.run.id.clone(),
+            command: cx.redactor.redact(&command).into_owned(),
+            started: started.to_string(),
+            duration_ms: ending.duration_ms,
+            outcome: outcome_word(ExitCode::of(ending.exit_code)),
+            exit_code: ending.exit_code,
+        },
+        stages: Vec::new(),
+        release: Some(ReleaseRecord {
+            environment: ending.environment.clone(),
+            release: ending.release.clone(),
+            phase: ending.phase.to_string(),
+            summary: cx.redactor.redact(&ending.summary).into_owned(),
+            revision: ending.revision,
+            evidence: ending.evidence.clone(),
+        }),
+    };
+    let bytes = serde_json::to_vec_pretty(&report).map_err(|error| ReleaseError::Bug(error.to_string()))?;
+    store::replace(&path, &bytes)
+        .map_err(|error| ReleaseError::Usage(format!("cannot write {}: {error}", path.display())))
+}

@@ -1,0 +1,93 @@
+//! The words of the commands that release: types only. What they do is in the full binary.
+
+use super::service;
+use clap::Args;
+use xtask_core::ids::ServiceName;
+
+/// Which release.
+#[derive(Debug, Args, Clone)]
+pub struct ReleaseArgs {
+    /// The environment, as in pipeline.yaml.
+    #[arg(long, value_name = "NAME")]
+    pub env: String,
+    /// The service, if more than one has a chart.
+    #[arg(long, value_name = "NAME", value_parser = service)]
+    pub service: Option<ServiceName>,
+    /// Print the result as JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is deployed.
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    /// Which release.
+    #[command(flatten)]
+    pub release: ReleaseArgs,
+    /// The image: sha256:… in the environment's registry [default: the one that `build` made last].
+    #[arg(long, value_name = "DIGEST", value_parser = digest)]
+    pub digest: Option<String>,
+    /// Show the plan and what the guards say; touch nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What `promote` does.
+#[derive(Debug, Args)]
+pub struct PromoteArgs {
+    /// Which release; its environment names the one it is promoted from.
+    #[command(flatten)]
+    pub release: ReleaseArgs,
+    /// Show the plan and what the guards say; touch nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Where `rollback` goes.
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// Which release.
+    #[command(flatten)]
+    pub release: ReleaseArgs,
+    /// The revision [default: the last one that was proven good].
+    #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(u32).range(1..))]
+    pub to: Option<u32>,
+}
+
+/// What `recover` may do about a question that only a person can answer.
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// Which release.
+    #[command(flatten)]
+    pub release: ReleaseArgs,
+    /// Go on where it stopped: watch what runs now, and call it good only when it is.
+    #[arg(long)]
+    pub resume: bool,
+    /// Forget the question, because somebody has looked: the next deployment starts from what runs now.
+    #[arg(long, conflicts_with = "resume")]
+    pub r#override: bool,
+}
+
+fn digest(text: &str) -> Result<String, String> {
+    let hex = text.strip_prefix("sha256:").unwrap_or_default();
+    let right = hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if right {
+        Ok(text.to_owned())
+    } else {
+        Err("an image is named by its digest: sha256: and 64 digits or letters a to f".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_named_by_a_whole_digest_only() {
+        let right = format!("sha256:{}", "0a".repeat(32));
+        assert_eq!(digest(&right).as_deref(), Ok(right.as_str()));
+        for wrong in ["", "main", "sha256:", &right[..70], &right.to_uppercase(), &format!("{right}0")] {
+            assert!(digest(wrong).is_err(), "{wrong}");
+        }
+    }
+}
