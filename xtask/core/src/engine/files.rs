@@ -4,6 +4,7 @@
 //! The snapshot is one buffer of `mode id<TAB>path<NUL>` entries sorted by path, so that the digest of a folder is one pass over
 //! one slice. It reads and hashes; it decides nothing.
 
+use super::listing;
 use crate::ids::{Hasher, sha256};
 use crate::process::query::{self, QueryError};
 use std::collections::BTreeMap;
@@ -272,7 +273,7 @@ fn from_git(root: &Path) -> Result<FileSet, FilesError> {
     ];
     let (listed, status) = std::thread::scope(|scope| {
         let status = scope.spawn(|| query::ask(root, "git", &status_args, None));
-        let listed = query::ask(root, "git", &["ls-files", "-s", "-z"], None);
+        let listed = listing::of(root);
         (listed, status.join().unwrap_or_else(|_| Ok(Vec::new())))
     });
     let listed = listed?;

@@ -11,6 +11,7 @@ mod forecast;
 pub mod graph;
 pub mod history;
 pub mod key;
+mod listing;
 mod retry;
 mod run;
 pub mod schedule;
