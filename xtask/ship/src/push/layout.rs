@@ -1,13 +1,23 @@
 //! The OCI layout that `build` leaves: read, and checked against its digest before any of it is sent.
 
 use crate::push::fault::Fault;
-use crate::push::registry::Blob;
 use hyper::body::Bytes;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use xtask_core::ids::Digest;
+
+/// A blob of an image: a layer or the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Blob {
+    /// Its digest.
+    pub(super) digest: Digest,
+    /// Its size in bytes.
+    pub(super) size: u64,
+    /// The file that holds it.
+    pub(super) path: PathBuf,
+}
 
 /// An image, ready to be sent.
 #[derive(Debug)]

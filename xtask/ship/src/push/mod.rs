@@ -2,7 +2,7 @@
 //! of the command, and what must be known before anything starts.
 //!
 //! - `reference`, `names`, `login`, `challenge`, `retry`: what is pushed where under which names by whom; pure, or read once.
-//! - `layout`: the image. - `wire`: one HTTP exchange. - `registry`: the distribution API. - `fault`: what can go wrong.
+//! - `layout`: the image. - `wire`: one HTTP exchange. - `session`: what lets it in. - `registry`: the distribution API. - `fault`: what can go wrong.
 //! - `stage`: all of it in order.
 
 mod challenge;
@@ -13,6 +13,7 @@ mod names;
 mod reference;
 mod registry;
 mod retry;
+mod session;
 mod stage;
 #[cfg(test)]
 mod tests;
