@@ -1,9 +1,11 @@
 //! The command line: types only, no behaviour. Every word that `--help` shows is here.
 
 mod lab;
+mod push;
 mod ship;
 
 pub use lab::{Driver, LabCommand, Power};
+pub use push::PushArgs;
 pub use ship::{DeployArgs, PromoteArgs, RecoverArgs, ReleaseArgs, RollbackArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -84,6 +86,11 @@ pub enum Command {
     Ansible(RunArgs),
     /// Check the GitHub Actions workflows (actionlint, zizmor as auditor, drift of generated files).
     Workflows(RunArgs),
+    /// Push each service's image to its registry by digest, and verify it there.
+    ///
+    /// Builds first, unless the image is in the cache. What the registry has is not sent again, so a second push costs a few
+    /// questions. Credentials come from $REGISTRY_USERNAME and $REGISTRY_PASSWORD, or from where `docker login` leaves them.
+    Push(PushArgs),
     /// Show the graph: what would run, what is in the cache, how long it should take.
     Plan(PlanArgs),
     /// Say which part of a stage's inputs changed since its nearest earlier run.

@@ -1,7 +1,6 @@
 //! Everything that the chosen nodes need, looked for before anything starts: provisioned tools, the team's own programs. What is
 //! missing becomes a preset for the nodes that need it, so that all of it is reported together.
 
-use crate::stages::AnyStage;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use xtask_core::cancel::Cancel;
@@ -35,8 +34,8 @@ pub(crate) struct Search {
 
 impl Equipment {
     /// What is there already, without a process and without the network.
-    pub(crate) fn at_hand(
-        nodes: &[&AnyStage],
+    pub(crate) fn at_hand<N: Node>(
+        nodes: &[&N],
         provisioner: &Provisioner,
         search: &Search,
         stamps: &mut Stamps,
@@ -99,7 +98,7 @@ impl Equipment {
 
     /// The nodes that cannot run, and why. A tool that cannot be had is an error in a strict run and a loud skip otherwise; a
     /// program that the team's own configuration names is always an error.
-    pub(crate) fn presets(&self, nodes: &[&AnyStage], strict: bool) -> BTreeMap<NodeId, Preset> {
+    pub(crate) fn presets<N: Node>(&self, nodes: &[&N], strict: bool) -> BTreeMap<NodeId, Preset> {
         let mut presets = BTreeMap::new();
         for node in nodes {
             let needs = node.needs();

@@ -1,6 +1,5 @@
 //! Which nodes of the table a command means, and which of them are left out. Pure.
 
-use crate::stages::AnyStage;
 use std::collections::{BTreeMap, BTreeSet};
 use xtask_core::engine::files::covers;
 use xtask_core::engine::{Node, Preset};
@@ -43,10 +42,10 @@ pub enum SelectError {
 }
 
 /// The nodes that a command means, in the order of the table, and those among them that are skipped on purpose.
-pub fn choose(
-    table: Vec<AnyStage>,
+pub fn choose<N: Node>(
+    table: Vec<N>,
     wanted: &Wanted,
-) -> Result<(Vec<AnyStage>, BTreeMap<NodeId, Preset>), SelectError> {
+) -> Result<(Vec<N>, BTreeMap<NodeId, Preset>), SelectError> {
     let graph: BTreeMap<NodeId, Needs> = table.iter().map(|node| (node.id(), node.needs())).collect();
     check_services(&graph, &wanted.services)?;
     let mut chosen: BTreeSet<NodeId> = graph.keys().filter(|node| is_meant(node, wanted)).cloned().collect();

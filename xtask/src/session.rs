@@ -136,8 +136,9 @@ impl<'a> Session<'a> {
 fn redactor(pipeline: &Pipeline, ambient: &Ambient) -> Result<(Redactor, Vec<String>), Failure> {
     let mut names = Vec::new();
     let mut values = Vec::new();
-    for name in &pipeline.secrets {
-        let value = ambient.value(name).map_err(|error| Failure::usage(error.to_string()))?;
+    let secrets = pipeline.secrets.iter().cloned().chain([EnvName::registry_password()]);
+    for name in secrets {
+        let value = ambient.value(&name).map_err(|error| Failure::usage(error.to_string()))?;
         if let Some(value) = value {
             names.push(name.as_str().to_owned());
             values.push(value.to_owned());

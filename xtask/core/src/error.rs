@@ -163,6 +163,14 @@ pub enum StageError {
         /// What would help.
         remedy: &'static str,
     },
+    /// A guard refused to touch the world.
+    #[error("{what}")]
+    Refused {
+        /// What was expected and what was found.
+        what: String,
+        /// What would make it acceptable.
+        remedy: &'static str,
+    },
     /// A tool ended in a way that says nothing about its input: by a signal, or with a code that it uses for its own faults.
     #[error("`{tool}` {how}")]
     ToolBroke {
@@ -224,6 +232,7 @@ impl StageError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             StageError::ToolMissing { .. } | StageError::Absent { .. } => ExitCode::ToolMissing,
+            StageError::Refused { .. } => ExitCode::GuardRefused,
             StageError::ToolBroke { .. }
             | StageError::Unreadable { .. }
             | StageError::Transient { .. }
@@ -241,6 +250,7 @@ impl StageError {
             StageError::Transient { kind, .. } => Some(*kind),
             StageError::ToolMissing { .. }
             | StageError::Absent { .. }
+            | StageError::Refused { .. }
             | StageError::ToolBroke { .. }
             | StageError::Unreadable { .. }
             | StageError::Io { .. }
@@ -257,7 +267,9 @@ impl StageError {
             StageError::ToolMissing { tool, .. } => {
                 Some(format!("`cargo xtask tools sync {tool}` tries again and shows each source"))
             }
-            StageError::Absent { remedy, .. } => Some((*remedy).to_owned()),
+            StageError::Absent { remedy, .. } | StageError::Refused { remedy, .. } => {
+                Some((*remedy).to_owned())
+            }
             StageError::ToolBroke { log: Some(log), .. } | StageError::Transient { log: Some(log), .. } => {
                 Some(format!("all of its output: {}", log.display()))
             }

@@ -43,11 +43,13 @@ pub enum StageId {
     Ansible,
     /// The GitHub Actions workflows.
     Workflows,
+    /// The service's image, in a registry.
+    Push,
 }
 
 impl StageId {
     /// Every stage, in the order in which help and tables list them.
-    pub const ALL: [StageId; 12] = [
+    pub const ALL: [StageId; 13] = [
         StageId::Lint,
         StageId::Test,
         StageId::Build,
@@ -60,6 +62,7 @@ impl StageId {
         StageId::Iac,
         StageId::Ansible,
         StageId::Workflows,
+        StageId::Push,
     ];
 
     /// The name on the command line, in reports and in cache paths.
@@ -77,13 +80,19 @@ impl StageId {
             StageId::Iac => "iac",
             StageId::Ansible => "ansible",
             StageId::Workflows => "workflows",
+            StageId::Push => "push",
         }
     }
 
     /// Whether the stage belongs to a service or to the repository.
     pub const fn scope(self) -> Scope {
         match self {
-            StageId::Lint | StageId::Test | StageId::Build | StageId::Sbom | StageId::Scan => Scope::Service,
+            StageId::Lint
+            | StageId::Test
+            | StageId::Build
+            | StageId::Sbom
+            | StageId::Scan
+            | StageId::Push => Scope::Service,
             StageId::Secrets
             | StageId::Dockerfile
             | StageId::Chart

@@ -5,10 +5,11 @@
 use jiff::civil::{Date, date};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedSender};
 use xtask_core::cancel::{Cancel, CancelSource};
 use xtask_core::config::{Limits, TerraformLimits, Timeouts, Vulnerabilities};
 use xtask_core::engine::files::FileSet;
@@ -22,7 +23,7 @@ use xtask_core::outcome::{Verdict, Why};
 use xtask_core::process::Supervisor;
 use xtask_core::redact::Redactor;
 use xtask_core::report::{OutcomeKind, RunReport, StageRecord};
-use xtask_core::stage::{Needs, Pure, Stage};
+use xtask_core::stage::{Effect, Needs, Pure, Stage};
 
 /// What a scripted stage does at each try.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +106,28 @@ fn limits(deadline: Duration) -> Limits {
     }
 }
 
+fn setup(root: &Path, deadline: Duration, cancel: Cancel, events: UnboundedSender<Event>) -> Setup {
+    Setup {
+        root: root.to_owned(),
+        own: root.join("target/xtask"),
+        run_id: "run".to_owned(),
+        command: "iac".to_owned(),
+        limits: limits(deadline),
+        today: date(2026, 11, 21),
+        base_env: BTreeMap::new(),
+        variables: BTreeMap::new(),
+        own_digest: "this".to_owned(),
+        files: FileSet::default(),
+        stamps: Stamps::load(root.join("stamps")),
+        capacity: Capacity { cores: 2, memory_mib: 1024 },
+        keep_going: false,
+        redactor: Redactor::default(),
+        supervisor: Supervisor::new(Redactor::default()),
+        cancel,
+        events,
+    }
+}
+
 async fn run_with(
     acts: &[Act],
     deadline: Duration,
@@ -114,25 +137,7 @@ async fn run_with(
     let folder = tempfile::tempdir().unwrap();
     let (events, mut inbox) = mpsc::unbounded_channel();
     let tries = Arc::new(AtomicU32::new(0));
-    let setup = Setup {
-        root: folder.path().to_owned(),
-        own: folder.path().join("target/xtask"),
-        run_id: "run".to_owned(),
-        command: "iac".to_owned(),
-        limits: limits(deadline),
-        today: date(2026, 11, 21),
-        base_env: BTreeMap::new(),
-        variables: BTreeMap::new(),
-        own_digest: "this".to_owned(),
-        files: FileSet::default(),
-        stamps: Stamps::load(folder.path().join("stamps")),
-        capacity: Capacity { cores: 2, memory_mib: 1024 },
-        keep_going: false,
-        redactor: Redactor::default(),
-        supervisor: Supervisor::new(Redactor::default()),
-        cancel,
-        events,
-    };
+    let setup = setup(folder.path(), deadline, cancel, events);
     let planned =
         Planned::new(setup, vec![Scripted { acts: acts.to_vec(), tries: Arc::clone(&tries) }]).unwrap();
     let report = planned.run(BTreeMap::new(), presets).await;
@@ -213,4 +218,55 @@ async fn a_preset_stands_in_for_a_stage_that_cannot_run() {
     let ran = run_with(&[Act::Pass], Duration::from_secs(1), cancel, presets).await;
     assert_eq!((ran.tries, ran.stage().skipped.as_ref()), (0, Some(&why)));
     assert_eq!(ran.report.run.exit_code, 0);
+}
+
+/// A stage that changes the world, and says how often it did.
+#[derive(Debug, Default)]
+struct Counted(Arc<AtomicU32>);
+
+impl Stage for Counted {
+    const ID: StageId = StageId::Push;
+    type Kind = Effect;
+    type Facts = u32;
+
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    async fn run(&self, _: &Cx) -> Result<u32, StageError> {
+        Ok(self.0.fetch_add(1, Ordering::SeqCst))
+    }
+
+    fn judge(&self, _: &u32, _: &Limits, _: Date) -> Verdict {
+        Verdict::clean()
+    }
+}
+
+impl Node for Counted {
+    fn id(&self) -> NodeId {
+        NodeId::repository(StageId::Push)
+    }
+
+    fn needs(&self) -> Needs {
+        Stage::needs(self)
+    }
+
+    async fn drive(&self, driver: Driver) -> StageRecord {
+        driver.effect(self).await
+    }
+}
+
+#[tokio::test]
+async fn a_stage_that_changes_the_world_runs_every_time_and_has_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let tries = Arc::new(AtomicU32::new(0));
+    for run in 0..2 {
+        let (_source, cancel) = CancelSource::new();
+        let (events, _inbox) = mpsc::unbounded_channel();
+        let setup = setup(folder.path(), Duration::from_secs(600), cancel, events);
+        let planned = Planned::new(setup, vec![Counted(Arc::clone(&tries))]).unwrap();
+        let report = planned.run(BTreeMap::new(), BTreeMap::new()).await;
+        let stage = &report.stages[0];
+        assert_eq!((&stage.facts, stage.cached, &stage.key), (&json!(run), false, &None));
+    }
 }

@@ -3,11 +3,13 @@
 //!
 //! - [`cluster`]: the only place that names the client of Kubernetes for rollouts. - [`rollout`]: whether what was applied works,
 //!   known in seconds. - `release`: deploy, prove, go back. - `helm`: what applies.
-//! - `lab`: a real Kubernetes on one Linux machine. - `say`: what commands show.
+//! - `push`: images to a registry. - `lab`: a real Kubernetes on one Linux machine.
+//! - `say`: what commands show.
 
 pub mod cluster;
 mod helm;
 mod lab;
+mod push;
 mod release;
 pub mod rollout;
 mod say;
@@ -19,10 +21,11 @@ use xtask_core::error::ExitCode;
 
 /// Runs the command line of this process to its end.
 pub fn main(ambient: &Ambient) -> ExitCode {
-    match Cli::try_parse() {
-        Ok(Cli { command: Command::Lab(command), .. }) => lab::main(&command, ambient),
+    match &Cli::try_parse() {
+        Ok(Cli { command: Command::Lab(command), .. }) => lab::main(command, ambient),
+        Ok(cli @ Cli { command: Command::Push(args), .. }) => push::main(cli, args, ambient),
         // Every other command, and the words for a wrong one, are the light binary's.
-        Ok(cli) => release::main(&cli, ambient).unwrap_or_else(|| xtask::main(ambient)),
+        Ok(cli) => release::main(cli, ambient).unwrap_or_else(|| xtask::main(ambient)),
         Err(_) => xtask::main(ambient),
     }
 }

@@ -5,7 +5,7 @@ mod doctor;
 mod generate;
 mod plan;
 mod replay;
-mod run;
+pub(crate) mod run;
 mod selftest;
 mod ship;
 mod tools;
@@ -20,23 +20,23 @@ use xtask_core::ids::StageId;
 
 /// Why a command could not do its work. What a run found is not a failure of the command; that is its exit code.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub struct Failure {
     /// The exit code.
-    pub(crate) code: ExitCode,
+    pub code: ExitCode,
     /// What failed, on which input.
-    pub(crate) message: String,
+    pub message: String,
     /// What to do next.
-    pub(crate) hint: Option<String>,
+    pub hint: Option<String>,
 }
 
 impl Failure {
     /// The command line or the configuration is wrong.
-    pub(crate) fn usage(message: String) -> Self {
+    pub fn usage(message: String) -> Self {
         Failure { code: ExitCode::Usage, message, hint: None }
     }
 
     /// A fault of this program.
-    pub(crate) fn bug(message: String) -> Self {
+    pub fn bug(message: String) -> Self {
         Failure { code: ExitCode::OurBug, message, hint: None }
     }
 }
@@ -48,7 +48,7 @@ impl From<StageError> for Failure {
 }
 
 /// Writes a command's own text. A reader that went away is no failure: it has what it wanted.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
@@ -61,9 +61,9 @@ fn warn(text: &str) {
 pub(crate) async fn dispatch(cli: Cli, ambient: &Ambient) -> Result<ExitCode, Failure> {
     let open = || Session::open(&cli, ambient);
     let checkout = || Checkout::open(&cli, ambient);
-    let stage = |stage, args| async move { run::run(checkout()?, Some(stage), args).await };
+    let stage = |stage, args| async move { run::checks(checkout()?, Some(stage), args).await };
     match &cli.command {
-        Command::PrChecks(args) => run::run(checkout()?, None, args).await,
+        Command::PrChecks(args) => run::checks(checkout()?, None, args).await,
         Command::Lint(args) => stage(StageId::Lint, args).await,
         Command::Test(args) => stage(StageId::Test, args).await,
         Command::Build(args) => stage(StageId::Build, args).await,
@@ -88,7 +88,8 @@ pub(crate) async fn dispatch(cli: Cli, ambient: &Ambient) -> Result<ExitCode, Fa
         | Command::Recover(_)
         | Command::Status(_)
         | Command::Diff(_)
-        | Command::Lab(_) => ship::become_full(),
+        | Command::Lab(_)
+        | Command::Push(_) => ship::become_full(),
         Command::Selftest => selftest::selftest(&open()?).await,
         Command::Completions { shell } => Ok(completions::completions(*shell)),
     }

@@ -4,7 +4,7 @@ use crate::cli::PlanArgs;
 use crate::commands::run::{self, Prepared};
 use crate::commands::{Failure, say};
 use crate::session::{Checkout, Session};
-use crate::stages::AnyStage;
+use crate::stages;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -18,7 +18,8 @@ pub(super) async fn plan(checkout: Checkout<'_>, args: &PlanArgs) -> Result<Exit
     let Checkout { session, files } = checkout;
     let (events, _inbox) = mpsc::unbounded_channel();
     let (_source, cancel) = CancelSource::new();
-    let prepared = run::prepare(&session, files, None, &args.run, events, cancel)?;
+    let prepared =
+        run::prepare(&session, files, stages::table(&session.pipeline), None, &args.run, events, cancel)?;
     if args.matrix {
         say(&matrix(&forecast(prepared)?.0)?);
         return Ok(ExitCode::Passed);
@@ -32,13 +33,13 @@ pub(super) async fn plan(checkout: Checkout<'_>, args: &PlanArgs) -> Result<Exit
 }
 
 /// Shows the plan of a run instead of running it; says what is missing by the exit code that a strict run would have.
-pub(super) fn dry_run(session: &Session<'_>, prepared: Prepared) -> Result<ExitCode, Failure> {
+pub(super) fn dry_run<N: Node>(session: &Session<'_>, prepared: Prepared<N>) -> Result<ExitCode, Failure> {
     let lacks_program = !prepared.equipment.not_found.is_empty();
     show(prepared)?;
     Ok(if lacks_program && session.strict { ExitCode::ToolMissing } else { ExitCode::Passed })
 }
 
-fn forecast(prepared: Prepared) -> Result<(Vec<Forecast>, Lacks), Failure> {
+fn forecast<N: Node>(prepared: Prepared<N>) -> Result<(Vec<Forecast>, Lacks), Failure> {
     let Prepared { planned, equipment, missing, presets, .. } = prepared;
     let lacks = Lacks {
         to_fetch: missing.iter().map(|name| (*name).to_owned()).collect(),
@@ -54,9 +55,9 @@ struct Lacks {
     not_found: Vec<String>,
 }
 
-fn show(prepared: Prepared) -> Result<ExitCode, Failure> {
+fn show<N: Node>(prepared: Prepared<N>) -> Result<ExitCode, Failure> {
     let services: BTreeSet<_> =
-        prepared.planned.nodes().iter().filter_map(|node: &AnyStage| node.id().service).collect();
+        prepared.planned.nodes().iter().filter_map(|node| node.id().service).collect();
     let (forecast, lacks) = forecast(prepared)?;
     let mut out = String::new();
     let width = forecast.iter().map(|one| one.node.to_string().len()).max().unwrap_or(0);

@@ -6,9 +6,9 @@ use crate::equip::Equipment;
 use crate::select::{self, Wanted};
 use crate::session::{Checkout, Session};
 use crate::signals;
-use crate::stages::{self, AnyStage};
+use crate::stages;
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use xtask_core::cancel::Cancel;
@@ -20,45 +20,74 @@ use xtask_core::error::ExitCode;
 use xtask_core::event::Event;
 use xtask_core::ids::{NodeId, StageId};
 use xtask_core::process::query;
+use xtask_core::report::RunReport;
 use xtask_core::reporters::{self, Reporters};
 use xtask_core::tools::provision::{Provisioner, ToolProgress};
 
 /// A run that is set up: its graph, what it has, and what keeps nodes from running.
-pub(super) struct Prepared {
-    pub(super) planned: Planned<AnyStage>,
+pub(super) struct Prepared<N> {
+    pub(super) planned: Planned<N>,
     pub(super) equipment: Equipment,
     provisioner: Provisioner,
     pub(super) missing: Vec<&'static str>,
     pub(super) presets: BTreeMap<NodeId, Preset>,
 }
 
-/// Runs the stages that the command means.
-pub(super) async fn run(
+/// Where results are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Results {
+    /// On standard output.
+    Stdout,
+    /// On standard error, because the command itself answers on standard output.
+    Stderr,
+}
+
+/// What came of a run.
+pub(crate) struct Ended {
+    /// The exit code.
+    pub(crate) code: ExitCode,
+    /// What was seen; none if nothing was run.
+    pub(crate) report: Option<RunReport>,
+}
+
+/// Runs the checks that the command means.
+pub(super) async fn checks(
     checkout: Checkout<'_>,
     stage: Option<StageId>,
     args: &RunArgs,
 ) -> Result<ExitCode, Failure> {
+    let table = stages::table(&checkout.session.pipeline);
+    Ok(run(checkout, table, stage, args, Results::Stdout).await?.code)
+}
+
+/// Runs the nodes of a table that the command means.
+pub(crate) async fn run<N: Node>(
+    checkout: Checkout<'_>,
+    table: Vec<N>,
+    stage: Option<StageId>,
+    args: &RunArgs,
+    results: Results,
+) -> Result<Ended, Failure> {
     let Checkout { session, files } = checkout;
     let session = &session;
     let (events, inbox) = mpsc::unbounded_channel();
     let cancel =
         signals::listen(events.clone()).map_err(|error| Failure::bug(format!("no signals: {error}")))?;
-    let prepared = prepare(session, files, stage, args, events.clone(), cancel.clone())?;
+    let prepared = prepare(session, files, table, stage, args, events.clone(), cancel.clone())?;
     if args.dry_run {
-        return plan::dry_run(session, prepared);
+        return Ok(Ended { code: plan::dry_run(session, prepared)?, report: None });
     }
     for name in &session.unmasked {
         warn(&format!("${name} is too short, or too common a word, to be masked in what is shown and kept"));
     }
     let own = session.own_folder()?;
-    let reporters = tokio::spawn(report(inbox, new_reporters(session, &own)));
+    let reporters = tokio::spawn(report(inbox, new_reporters(session, &own, results)));
     let Prepared { planned, mut equipment, provisioner, missing, mut presets } = prepared;
     planned.announce();
     if !missing.is_empty() {
         equipment.fetch(&missing, &provisioner, &cancel, |step| send_progress(&events, step)).await;
     }
-    let active: Vec<&AnyStage> =
-        planned.nodes().iter().filter(|node| !presets.contains_key(&node.id())).collect();
+    let active: Vec<&N> = planned.nodes().iter().filter(|node| !presets.contains_key(&node.id())).collect();
     presets.extend(equipment.presets(&active, session.strict));
     let programs = equipment.programs;
     drop(events);
@@ -71,7 +100,7 @@ pub(super) async fn run(
         Err(error) => return Err(Failure::bug(format!("a reporter panicked: {error}"))),
     };
     match finished {
-        Ok(_) => Ok(code),
+        Ok(_) => Ok(Ended { code, report: Some(report) }),
         Err(error) => {
             let code = ExitCode::worst([code, error.exit_code()]);
             Err(Failure { code, message: error.to_string(), hint: None })
@@ -80,14 +109,15 @@ pub(super) async fn run(
 }
 
 /// Sets a run up: chooses nodes and looks for what is at hand, without the network and without starting anything long.
-pub(super) fn prepare(
+pub(super) fn prepare<N: Node>(
     session: &Session<'_>,
     files: Listing,
+    table: Vec<N>,
     stage: Option<StageId>,
     args: &RunArgs,
     events: UnboundedSender<Event>,
     cancel: Cancel,
-) -> Result<Prepared, Failure> {
+) -> Result<Prepared<N>, Failure> {
     let root = &session.pipeline.root;
     let own = session.own_folder()?;
     let changed = match &args.affected {
@@ -95,11 +125,10 @@ pub(super) fn prepare(
         None => None,
     };
     let wanted = Wanted { stage, services: args.service.clone(), without: args.without.clone(), changed };
-    let table = stages::table(&session.pipeline);
     let (nodes, presets) =
         select::choose(table, &wanted).map_err(|error| Failure::usage(error.to_string()))?;
     let mut stamps = Stamps::load(own.join("cache/stamps"));
-    let active: Vec<&AnyStage> = nodes.iter().filter(|node| !presets.contains_key(&node.id())).collect();
+    let active: Vec<&N> = nodes.iter().filter(|node| !presets.contains_key(&node.id())).collect();
     let provisioner = session.provisioner()?;
     let (equipment, missing) = Equipment::at_hand(&active, &provisioner, &session.search(), &mut stamps);
     let this = std::env::current_exe().map_err(|error| Failure::bug(format!("where am I? {error}")))?;
@@ -177,14 +206,18 @@ fn changed_files(session: &Session<'_>, base: &str) -> Result<Vec<String>, Failu
     Ok(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
 }
 
-fn new_reporters(session: &Session<'_>, own: &Path) -> Reporters {
+fn new_reporters(session: &Session<'_>, own: &Path, results: Results) -> Reporters {
     let setup = reporters::Setup {
         mode: session.mode,
         color: session.color,
         folder: Some(own.to_owned()),
         step_summary: session.ambient.github().and_then(|github| github.step_summary),
     };
-    Reporters::new(setup, Box::new(io::stdout()), Box::new(io::stderr()))
+    let out: Box<dyn Write + Send> = match results {
+        Results::Stdout => Box::new(io::stdout()),
+        Results::Stderr => Box::new(io::stderr()),
+    };
+    Reporters::new(setup, out, Box::new(io::stderr()))
 }
 
 async fn report(mut inbox: UnboundedReceiver<Event>, mut reporters: Reporters) -> Reporters {

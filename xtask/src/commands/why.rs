@@ -4,6 +4,7 @@ use crate::cli::{RunArgs, WhyArgs};
 use crate::commands::run::{self, Prepared};
 use crate::commands::{Failure, say};
 use crate::session::Checkout;
+use crate::stages;
 use tokio::sync::mpsc;
 use xtask_core::cancel::CancelSource;
 use xtask_core::engine::{Node, Why};
@@ -18,8 +19,15 @@ pub(super) async fn why(checkout: Checkout<'_>, args: &WhyArgs) -> Result<ExitCo
     let (events, _inbox) = mpsc::unbounded_channel();
     let (_source, cancel) = CancelSource::new();
     let chosen = RunArgs { service: args.service.clone().into_iter().collect(), ..RunArgs::default() };
-    let Prepared { planned, equipment, .. } =
-        run::prepare(&session, files, Some(args.stage), &chosen, events, cancel)?;
+    let Prepared { planned, equipment, .. } = run::prepare(
+        &session,
+        files,
+        stages::table(&session.pipeline),
+        Some(args.stage),
+        &chosen,
+        events,
+        cancel,
+    )?;
     for node in planned.nodes().iter().map(Node::id).filter(|node| node.stage == args.stage) {
         let why = planned.why(&node, equipment.programs.clone());
         let text = why.map_or_else(

@@ -49,7 +49,8 @@ pub enum AnyStage {
     Workflows(workflows::Workflows),
 }
 
-/// Every node that the configuration asks for. What is not configured is not in the graph.
+/// Every node that checks what the configuration asks for. What is not configured is not in the graph; what touches the world is in
+/// the graph of the command that does so.
 pub fn table(pipeline: &Arc<Pipeline>) -> Vec<AnyStage> {
     let mut nodes = Vec::new();
     for service in pipeline.services.values() {
@@ -73,13 +74,16 @@ fn of_service(stage: StageId, service: &Service) -> Option<AnyStage> {
         | StageId::Terraform
         | StageId::Iac
         | StageId::Ansible
-        | StageId::Workflows => None,
+        | StageId::Workflows
+        | StageId::Push => None,
     }
 }
 
 fn of_repository(stage: StageId, pipeline: &Arc<Pipeline>) -> Option<AnyStage> {
     match stage {
-        StageId::Lint | StageId::Test | StageId::Build | StageId::Sbom | StageId::Scan => None,
+        StageId::Lint | StageId::Test | StageId::Build | StageId::Sbom | StageId::Scan | StageId::Push => {
+            None
+        }
         StageId::Secrets => Some(AnyStage::Secrets(secrets::Secrets)),
         StageId::Dockerfile => dockerfile::Dockerfile::of(pipeline).map(AnyStage::Dockerfile),
         StageId::Chart => chart::Chart::of(pipeline).map(AnyStage::Chart),

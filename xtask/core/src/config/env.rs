@@ -145,6 +145,12 @@ impl Ambient {
         own.or_else(|| self.home().map(|home| home.join(".kube/config")))
     }
 
+    /// The file in which Docker and its kin keep who is logged in where.
+    pub fn docker_config(&self) -> Option<PathBuf> {
+        let folder = self.get("DOCKER_CONFIG").map(PathBuf::from);
+        Some(folder.or_else(|| self.home().map(|home| home.join(".docker")))?.join("config.json"))
+    }
+
     /// The folder for temporary files.
     pub fn temp_dir(&self) -> PathBuf {
         self.get("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
@@ -255,6 +261,10 @@ mod tests {
         assert_eq!(empty.temp_dir(), PathBuf::from("/tmp"));
         assert_eq!(empty.docker_host(), None);
         assert_eq!(empty.home(), None);
+        assert_eq!(empty.docker_config(), None);
+        assert_eq!(ambient(&[("HOME", "/h")]).docker_config(), Some("/h/.docker/config.json".into()));
+        let moved = ambient(&[("HOME", "/h"), ("DOCKER_CONFIG", "/d")]);
+        assert_eq!(moved.docker_config(), Some("/d/config.json".into()));
         assert!(empty.path().is_empty());
         let set = ambient(&[("TMPDIR", "/t"), ("DOCKER_HOST", "unix:///d"), ("PATH", "/a:/b")]);
         assert_eq!(set.temp_dir(), PathBuf::from("/t"));

@@ -29,6 +29,16 @@ impl EnvName {
         EnvName("DOCKER_HOST".to_owned())
     }
 
+    /// Who pushes to a registry.
+    pub fn registry_username() -> EnvName {
+        EnvName("REGISTRY_USERNAME".to_owned())
+    }
+
+    /// The password or token of that user; masked like every secret.
+    pub fn registry_password() -> EnvName {
+        EnvName("REGISTRY_PASSWORD".to_owned())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -33,7 +33,7 @@ use crate::event::Event;
 use crate::ids::NodeId;
 use crate::outcome::{Finding, Outcome, Why};
 use crate::report::{ErrorRecord, OutcomeKind, StageRecord};
-use crate::stage::{Needs, Pure, Stage};
+use crate::stage::{Effect, Needs, Pure, Stage};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -91,6 +91,12 @@ impl Driver {
         };
         self.shared.remember(&self.node, &needs, past);
         self.record(ended, Some(key), None)
+    }
+
+    /// Drives a stage that changes the world: it runs every time, and looks at the world before it changes it.
+    pub async fn effect<S: Stage<Kind = Effect>>(self, stage: &S) -> StageRecord {
+        let ended = self.run(stage, &stage.needs(), Vec::new()).await;
+        self.record(ended, None, None)
     }
 
     fn queue_for_cache(&self, needs: &Needs, parts: &Parts, key: &Key, ended: &Ended, outputs: Vec<Output>) {
@@ -301,6 +307,7 @@ fn failure(error: StageError) -> Outcome {
         StageError::Cancelled => Outcome::Cancelled,
         other @ (StageError::ToolMissing { .. }
         | StageError::Absent { .. }
+        | StageError::Refused { .. }
         | StageError::ToolBroke { .. }
         | StageError::Unreadable { .. }
         | StageError::Transient { .. }
