@@ -204,19 +204,98 @@ pub(super) fn secrets(object: &core::Pod) -> BTreeSet<String> {
 
 /// What the API server or the connection said, without the types around it.
 pub(super) fn said(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => {
-            let mut text = other.to_string();
-            let mut cause = std::error::Error::source(other);
-            while let Some(error) = cause {
-                let more = error.to_string();
-                if !text.contains(&more) {
-                    text = format!("{text}: {more}");
-                }
-                cause = error.source();
-            }
-            text
+    if let kube::Error::Api(status) = error {
+        return status.message.clone();
+    }
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
         }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::DeserializeOwned;
+
+    /// An object as Kubernetes 1.36.3 printed it.
+    fn recorded<T: DeserializeOwned>(name: &str) -> T {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/kubernetes/v1.36.3");
+        let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_deployment_its_replica_set_and_its_pod_belong_together() {
+        let deployment = deployment(&recorded("deployment"));
+        let set = replica_set(&recorded("replica-set"));
+        let pod = pod(&recorded("pod"));
+        assert_eq!(
+            (deployment.id.name.as_str(), deployment.generation, deployment.observed),
+            ("hello", 1, 1)
+        );
+        assert_eq!(
+            (deployment.revision, deployment.wanted, deployment.total, deployment.ready),
+            (1, 1, 1, 0)
+        );
+        assert_eq!((set.owner.as_str(), set.revision), (deployment.id.uid.as_str(), 1));
+        assert_eq!(pod.owner, set.id.uid);
+        assert!(deployment.id.version > 0 && deployment.min_ready == 2);
+        let progressing = deployment.conditions.iter().find(|it| it.kind == "Progressing").unwrap();
+        assert!(progressing.status == "True" && progressing.since.starts_with("2026-"), "{progressing:?}");
+    }
+
+    #[test]
+    fn a_crashed_container_shows_how_it_ended_and_what_its_probes_allow() {
+        let pod = pod(&recorded("pod"));
+        let [sidecar, app] = pod.containers.as_slice() else { unreachable!("{pod:?}") };
+        assert!(!sidecar.init, "one that is always restarted is meant to stay");
+        assert_eq!((app.name.as_str(), app.restarts, app.ready, app.started), ("app", 1, false, false));
+        assert!(matches!(&app.state, ContainerState::Waiting { reason, .. } if reason == "CrashLoopBackOff"));
+        assert_eq!(app.last.as_ref().map(|end| (end.code, end.reason.as_str())), Some((139, "Error")));
+        assert!(app.image_id.contains("@sha256:"), "{}", app.image_id);
+        let startup = Probe { delay: 0, period: 1, timeout: 1, failures: 30, successes: 1 };
+        let readiness = Probe { delay: 3, period: 10, timeout: 1, failures: 3, successes: 1 };
+        assert_eq!((app.startup, app.readiness), (Some(startup), Some(readiness)));
+    }
+
+    #[test]
+    fn an_event_names_its_container_and_how_often_it_was_told() {
+        let event = event(&recorded("event"));
+        assert_eq!(event.about, pod(&recorded("pod")).id.uid);
+        assert_eq!((event.container.as_str(), event.reason.as_str(), event.count), ("app", "BackOff", 3));
+    }
+
+    #[test]
+    fn the_fingerprint_follows_every_change_but_the_number_of_replicas() {
+        let was: apps::Deployment = recorded("deployment");
+        let mut scaled = was.clone();
+        scaled.spec.as_mut().unwrap().replicas = Some(7);
+        let mut edited = was.clone();
+        edited.spec.as_mut().unwrap().revision_history_limit = Some(3);
+        let spec = deployment(&was).spec;
+        assert_eq!(deployment(&scaled).spec, spec);
+        assert_ne!(deployment(&edited).spec, spec);
+    }
+
+    #[test]
+    fn the_secrets_of_a_pod_are_found_wherever_they_are_named() {
+        let names: Vec<String> = secrets(&recorded("pod")).into_iter().collect();
+        assert_eq!(names, ["hello", "more", "token"]);
+    }
+
+    #[test]
+    fn an_object_with_nothing_in_it_is_read_as_its_defaults() {
+        let nothing = deployment(&apps::Deployment::default());
+        assert_eq!((nothing.wanted, nothing.observed, nothing.revision), (1, 0, 0));
+        assert!(pod(&core::Pod::default()).containers.is_empty());
+        assert_eq!(event(&core::Event::default()).count, 1);
+        assert_eq!(replica_set(&apps::ReplicaSet::default()).owner, "");
     }
 }

@@ -120,6 +120,12 @@ fn failed(error: &watcher::Error) -> Fed {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
         | watcher::Error::WatchFailed(error) => ClusterError::of(what, error),
-        other => ClusterError::Broke { what: what.to_owned(), why: other.to_string() },
+        // A version that is too old by now, for one: the watch begins anew.
+        watcher::Error::WatchError(status) => {
+            ClusterError::Broke { what: what.to_owned(), why: status.message.clone() }
+        }
+        watcher::Error::NoResourceVersion => {
+            ClusterError::Broke { what: what.to_owned(), why: error.to_string() }
+        }
     })
 }

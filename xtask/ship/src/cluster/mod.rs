@@ -99,11 +99,10 @@ impl ClusterError {
     /// An error of the client, by what was being done.
     pub fn of(what: impl Into<String>, error: &kube::Error) -> ClusterError {
         let (what, why) = (what.into(), convert::said(error));
-        match error {
-            kube::Error::Api(status) if matches!(status.code, 401 | 403) => {
-                ClusterError::Refused { what, why }
-            }
-            kube::Error::Api(status) if status.code == 404 => ClusterError::Missing { what, why },
+        let code = if let kube::Error::Api(status) = error { status.code } else { 0 };
+        match code {
+            401 | 403 => ClusterError::Refused { what, why },
+            404 => ClusterError::Missing { what, why },
             _ => ClusterError::Broke { what, why },
         }
     }

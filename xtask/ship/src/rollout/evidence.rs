@@ -326,3 +326,129 @@ async fn nodes(
     }
     (nodes, missing)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::Rule;
+    use crate::rollout::seen::{Container, Deployment, Ended, Identity};
+
+    fn id(uid: &str) -> Identity {
+        Identity { name: uid.to_owned(), uid: uid.to_owned(), version: 1 }
+    }
+
+    fn failure() -> Failure {
+        Failure {
+            rule: Rule::F6,
+            deployment: "hello".to_owned(),
+            object: "pod hello-2".to_owned(),
+            message: "crashed with hunter22".to_owned(),
+            log_hint: Some(LogHint {
+                pod: "hello-2".to_owned(),
+                container: "app".to_owned(),
+                previous: true,
+            }),
+            visible_ms: 4100,
+            decided_ms: 9800,
+        }
+    }
+
+    fn event(about: &str, reason: &str, message: &str, count: u32) -> Event {
+        let object = format!("Pod/{about}");
+        let (about, reason, message) = (about.to_owned(), reason.to_owned(), message.to_owned());
+        Event { object, about, reason, message, count, ..Event::default() }
+    }
+
+    fn objects() -> Vec<What> {
+        let set = ReplicaSet { id: id("set"), owner: "hello".to_owned(), ..ReplicaSet::default() };
+        let ended = Ended { message: "hunter22".to_owned(), ..Ended::default() };
+        let app =
+            Container { name: "app".to_owned(), state: ContainerState::Ended(ended), ..Container::default() };
+        let pod = |uid: &str, owner: &str| Pod {
+            id: id(uid),
+            owner: owner.to_owned(),
+            containers: vec![app.clone()],
+            ..Pod::default()
+        };
+        vec![
+            What::Deployment(Deployment { id: id("hello"), ..Deployment::default() }),
+            What::ReplicaSet(set),
+            What::ReplicaSet(ReplicaSet {
+                id: id("strange"),
+                owner: "other".to_owned(),
+                ..ReplicaSet::default()
+            }),
+            What::Pod(pod("hello-1", "set")),
+            What::Pod(pod("hello-2", "set")),
+            What::Pod(pod("strange-1", "strange")),
+        ]
+    }
+
+    fn found() -> Evidence {
+        let logs = [("hello-2/app.previous.log", "one\nhunter22 failed\n\n"), ("hello-2/app.log", "again\n")];
+        Evidence {
+            failure: failure(),
+            objects: of_target(objects()),
+            events: vec![event("hello-2", "BackOff", "hunter22", 3), event("hello-2", "Pulled", "usual", 1)],
+            logs: logs.map(|(name, log)| (name.to_owned(), log.to_owned())).into(),
+            nodes: BTreeMap::new(),
+            missing: vec!["node n1: no answer in time".to_owned()],
+            took_ms: 12,
+        }
+    }
+
+    #[test]
+    fn only_what_belongs_to_the_target_is_kept_and_the_pod_that_decided_comes_first() {
+        let objects = of_target(objects());
+        assert_eq!(
+            objects.iter().filter_map(uid).collect::<Vec<_>>(),
+            ["hello", "set", "hello-1", "hello-2"]
+        );
+        let names: Vec<String> = worst(&objects, &failure()).into_iter().map(|pod| pod.id.name).collect();
+        assert_eq!(names, ["hello-2", "hello-1"]);
+    }
+
+    #[test]
+    fn an_event_that_is_told_twice_is_kept_once_with_its_highest_count() {
+        let told = vec![
+            event("hello-1", "BackOff", "again", 2),
+            event("hello-1", "BackOff", "again", 5),
+            event("hello-1", "Failed", "again", 1),
+            event("strange-1", "BackOff", "again", 9),
+        ];
+        let kept: Vec<(String, u32)> =
+            about(told, &of_target(objects())).into_iter().map(|event| (event.reason, event.count)).collect();
+        assert_eq!(kept, [("BackOff".to_owned(), 5), ("Failed".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn the_brief_has_the_fault_the_end_of_its_log_the_warnings_and_what_is_missing() {
+        let brief = found().brief();
+        for words in [
+            "F6: pod hello-2",
+            "visible at +4.1 s, decided at +9.8 s",
+            "  hunter22 failed",
+            "BackOff ×3",
+            "n1",
+        ] {
+            assert!(brief.contains(words), "{words}: {brief}");
+        }
+        assert!(!brief.contains("usual"), "{brief}");
+        assert_eq!(found().last_words(), Some("hunter22 failed"));
+        let mut silent = found();
+        silent.logs.remove("hello-2/app.previous.log");
+        assert_eq!(silent.last_words(), Some("again"), "the other run is better than nothing");
+    }
+
+    #[test]
+    fn no_secret_is_left_in_what_is_written() {
+        let mut found = found();
+        found.mask(&[Redactor::new(["hunter22".to_owned()])]);
+        let folder = tempfile::tempdir().unwrap();
+        found.write(folder.path()).unwrap();
+        for name in ["evidence.json", "brief.txt", "logs/hello-2/app.previous.log", "logs/hello-2/app.log"] {
+            let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+            assert!(!text.contains("hunter22") && !text.is_empty(), "{name}: {text}");
+        }
+    }
+}

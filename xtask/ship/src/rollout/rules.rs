@@ -204,6 +204,24 @@ mod tests {
     }
 
     #[test]
+    fn the_operations_guide_has_the_rules_as_they_are() {
+        let rows = Rule::ALL.map(|rule| {
+            let grace = match (rule, rule.grace()) {
+                (Rule::F11, _) => "what its probes allow, and 5 s or a period more".to_owned(),
+                (Rule::F15, _) => "the budget of the environment".to_owned(),
+                (_, Grace::For(0)) => "none".to_owned(),
+                (_, Grace::For(time)) => format!("{} s", time / 1000),
+                (_, Grace::Times(times)) => format!("{times} times"),
+            };
+            format!("| {rule} | {} | {grace} |\n", rule.explanation())
+        });
+        let table = format!("| rule | what it says | grace |\n| --- | --- | --- |\n{}", rows.concat());
+        let guide = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../OPERATIONS.md");
+        let guide = std::fs::read_to_string(guide).unwrap();
+        assert!(guide.contains(&table), "put this into OPERATIONS.md:\n{table}");
+    }
+
+    #[test]
     fn graces_are_read_and_the_later_one_holds() {
         let graces: Graces = "F9=40s".parse().unwrap();
         let graces = graces.and(&"F9=500ms".parse().unwrap()).and(&"F6=3x".parse().unwrap());

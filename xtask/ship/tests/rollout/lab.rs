@@ -18,6 +18,8 @@ use xtask_ship::rollout::{self, Expected, Graces, Options, Target, Verdict};
 pub(crate) struct Lab {
     name: String,
     pub(crate) image: String,
+    /// The same for another kind of processor.
+    pub(crate) foreign: String,
     pub(crate) cluster: Cluster,
     pub(crate) kubeconfig: PathBuf,
 }
@@ -27,18 +29,28 @@ impl Lab {
         let name = format!("r{}", std::process::id());
         run(lab(&["up", "--name", &name]));
         let program = service();
-        let image =
-            run(lab(&["load", "--name", &name, program.to_str().unwrap(), "app:faults"])).trim().to_owned();
+        let load = |program: &Path, tag: &str| {
+            run(lab(&["load", "--name", &name, program.to_str().unwrap(), tag])).trim().to_owned()
+        };
+        let image = load(&program, "app:faults");
+        let mut elf = std::fs::read(&program).unwrap();
+        // The field of the header that says which processor it is for; this one is nobody's.
+        elf[18..20].copy_from_slice(&[0xfe, 0xca]);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("app"), elf).unwrap();
+        let foreign = load(&folder.path().join("app"), "app:foreign");
         let kubeconfig = std::env::temp_dir().join(format!("{name}.kubeconfig"));
         std::fs::write(&kubeconfig, run(lab(&["kubeconfig", "--name", &name]))).unwrap();
         let cluster = cluster::connect(Some(&kubeconfig), None).await.unwrap();
-        Lab { name, image, cluster, kubeconfig }
+        Lab { name, image, foreign, cluster, kubeconfig }
     }
 
     /// A namespace of its own.
     pub(crate) async fn namespace(&self, name: &str) -> Place<'_> {
         let api: Api<Namespace> = Api::all(self.cluster.client().clone());
-        let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+        let label = ("pod-security.kubernetes.io/enforce".to_owned(), "baseline".to_owned());
+        let labels = Some([label].into());
+        let metadata = ObjectMeta { name: Some(name.to_owned()), labels, ..ObjectMeta::default() };
         api.create(&PostParams::default(), &Namespace { metadata, ..Namespace::default() }).await.unwrap();
         Place { lab: self, name: name.to_owned() }
     }
@@ -148,21 +160,31 @@ impl Place<'_> {
     pub(crate) async fn kill_one(&self) {
         let api: Api<k8s_openapi::api::core::v1::Pod> =
             Api::namespaced(self.lab.cluster.client().clone(), &self.name);
-        let pods = api.list(&kube::api::ListParams::default()).await.unwrap();
-        let newest = pods.items.iter().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0)).unwrap();
-        let sign = format!("HOSTNAME={}", newest.name_any());
-        for process in std::fs::read_dir("/proc").unwrap().map(Result::unwrap) {
-            let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
-            if environment.split(|byte| *byte == 0).any(|variable| variable == sign.as_bytes()) {
-                let pid: i32 = process.file_name().to_str().unwrap().parse().unwrap();
-                let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        for _ in 0..150 {
+            let pods = api.list(&kube::api::ListParams::default()).await.unwrap();
+            let newest =
+                pods.items.iter().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0)).unwrap();
+            if let Some(pid) = running(&newest.name_any()) {
                 rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
                 return;
             }
+            // It is still being created.
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        unreachable!("{sign} runs nowhere");
+        unreachable!("the newest pod does not run after 30 s");
     }
+}
+
+/// The process of the service in this pod.
+fn running(pod: &str) -> Option<rustix::process::Pid> {
+    let sign = format!("HOSTNAME={pod}");
+    let processes = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    let found = processes.into_iter().find(|process| {
+        let environment = std::fs::read(process.join("environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == sign.as_bytes())
+            && std::fs::read(process.join("comm")).is_ok_and(|name| name == b"app\n")
+    });
+    rustix::process::Pid::from_raw(found?.file_name()?.to_str()?.parse().ok()?)
 }
 
 /// The service with its faults, as one static program.

@@ -13,6 +13,7 @@ use xtask_ship::rollout::{self, Rule, SmokeError, SmokeTarget, Verdict};
 /// What is done to a Deployment that works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Case {
+    AdmissionDenied,
     BadCommand,
     ConfigMissing,
     CrashLater,
@@ -30,6 +31,7 @@ enum Case {
     SecretNotMounted,
     SlowStart,
     Unschedulable,
+    WrongPlatform,
 }
 
 /// What must come of it.
@@ -41,7 +43,9 @@ enum Comes {
     Superseded,
 }
 
-const CASES: [(Case, &str, Comes); 17] = [
+const CASES: [(Case, &str, Comes); 19] = [
+    (Case::AdmissionDenied, "admission-denied", Comes::Bad(Rule::F9, 5)),
+    (Case::WrongPlatform, "wrong-platform", Comes::Bad(Rule::F6, 15)),
     (Case::Good, "good", Comes::Good),
     (Case::ImageMissing, "image-missing", Comes::Bad(Rule::F2, 2)),
     (Case::CrashOnStart, "crash-on-start", Comes::Bad(Rule::F6, 15)),
@@ -88,6 +92,9 @@ async fn release(place: &Place<'_>, case: Case) {
             let image = place.lab.image.split_once('@').unwrap().0;
             pod["containers"][0]["image"] = json!(format!("{image}:not-there"));
         }
+        // The namespace takes nothing that is less than `baseline`.
+        Case::AdmissionDenied => pod["hostNetwork"] = json!(true),
+        Case::WrongPlatform => pod["containers"][0]["image"] = json!(place.lab.foreign),
         Case::BadCommand => pod["containers"][0]["command"] = json!(["/not-there"]),
         Case::ConfigMissing => {
             pod["containers"][0]["envFrom"] = json!([{"configMapRef": {"name": "not-there"}}]);
@@ -127,7 +134,8 @@ async fn meanwhile(place: &Place<'_>, case: Case) {
         Case::OneCrash => place.kill_one().await,
         Case::ScaledMeanwhile => place.edit(&json!({"spec": {"replicas": 4}})).await,
         Case::EditedMeanwhile => place.edit(&json!({"spec": {"revisionHistoryLimit": 3}})).await,
-        Case::BadCommand
+        Case::AdmissionDenied
+        | Case::BadCommand
         | Case::ConfigMissing
         | Case::CrashLater
         | Case::CrashOnStart
@@ -140,7 +148,8 @@ async fn meanwhile(place: &Place<'_>, case: Case) {
         | Case::ReadinessNever
         | Case::SecretNotMounted
         | Case::SlowStart
-        | Case::Unschedulable => {}
+        | Case::Unschedulable
+        | Case::WrongPlatform => {}
     }
 }
 
@@ -154,7 +163,7 @@ async fn tried(lab: &Lab, folder: &Path, (case, name, comes): (Case, &str, Comes
     }
     release(&place, case).await;
     let mut target = place.target(&GRACES).await;
-    if case == Case::ImageMissing {
+    if matches!(case, Case::ImageMissing | Case::WrongPlatform) {
         target.deployments[0].images.clear();
     }
     let record = folder.join(format!("{name}.jsonl"));
@@ -166,7 +175,7 @@ async fn tried(lab: &Lab, folder: &Path, (case, name, comes): (Case, &str, Comes
             let took = failure.decided_ms - failure.visible_ms;
             let evidence = rollout::evidence(&lab.cluster, &target, failure, &Redactor::default()).await;
             println!("{name}: evidence in {} ms:\n{}", evidence.took_ms, evidence.brief());
-            let crashed = matches!(case, Case::CrashOnStart | Case::InitFails);
+            let crashed = matches!(case, Case::CrashOnStart | Case::InitFails | Case::WrongPlatform);
             let silent = crashed && evidence.last_words().is_none();
             let late = took > most * 1000;
             (late || silent || evidence.took_ms > 3500).then(|| {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use xtask_ship::rollout::{Graces, ReplayError, Replayed, Rule, Verdict, replay};
 
 /// What each recording must give: the rule that decides, or none for good, or nothing for superseded.
-const RECORDED: [(&str, Given); 17] = [
+const RECORDED: [(&str, Given); 19] = [
+    ("admission-denied", Given::Bad(Rule::F9)),
     ("bad-command", Given::Bad(Rule::F5)),
     ("config-missing", Given::Bad(Rule::F4)),
     ("crash-later", Given::Bad(Rule::F6)),
@@ -23,6 +24,7 @@ const RECORDED: [(&str, Given); 17] = [
     ("secret-not-mounted", Given::Bad(Rule::F10)),
     ("slow-start", Given::Good),
     ("unschedulable", Given::Bad(Rule::F8)),
+    ("wrong-platform", Given::Bad(Rule::F6)),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

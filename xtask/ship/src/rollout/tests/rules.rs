@@ -294,15 +294,16 @@ fn nothing_that_moves_for_four_minutes_is_bad() {
 
 #[test]
 fn a_specification_that_somebody_else_changed_is_superseded_at_once() {
-    let table: [(&str, fn(&mut crate::rollout::seen::Deployment)); 2] = [
-        ("generation 3", |it| (it.generation, it.spec) = (3, "other".to_owned())),
-        ("made again", |it| it.id.uid = "other".to_owned()),
-    ];
-    for (words, change) in table {
+    for (words, uid, spec, generation) in
+        [("generation 3", "d", "other", 3), ("made again", "other", "new", 1)]
+    {
         let mut scene = Scene::new();
         scene.pod(1000, new_in(waiting("CreateContainerConfigError", "")));
-        scene.deployment(2000, change);
-        let Verdict::Superseded(by) = scene.verdict() else { unreachable!("{:?}", scene.verdict()) };
+        scene.deployment(2000, |it| {
+            (it.id.uid, it.spec, it.generation) = (uid.to_owned(), spec.to_owned(), generation);
+        });
+        let verdict = scene.verdict();
+        let Verdict::Superseded(by) = verdict else { unreachable!("{verdict:?}") };
         assert!(by.by.contains(words) && by.decided_ms == 2000, "{by:?}");
         assert!(matches!(scene.at(BUDGET), Verdict::Superseded(_)), "a verdict stays");
     }

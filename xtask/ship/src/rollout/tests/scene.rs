@@ -116,13 +116,10 @@ impl Scene {
 
     /// That it is bad, decided at this moment.
     pub(super) fn failed(&mut self, at: Millis) -> Failure {
-        match self.at(at) {
-            Verdict::Bad(failure) => {
-                assert_eq!(failure.decided_ms, at, "{failure}");
-                failure
-            }
-            other => unreachable!("{other:?}: {}", self.state.waits_for()),
-        }
+        let verdict = self.at(at);
+        let Verdict::Bad(failure) = verdict else { unreachable!("{verdict:?}: {}", self.state.waits_for()) };
+        assert_eq!(failure.decided_ms, at, "{failure}");
+        failure
     }
 
     /// All pods of revision 2 are ready, and those of revision 1 are gone.
