@@ -236,12 +236,12 @@ impl Journal {
             None => self.api.create(&params, &map).await,
             Some(_) => self.api.replace(&self.name, &params, &map).await,
         };
-        let stored = stored.map_err(|error| match error {
-            kube::Error::Api(status) if status.code == 409 => {
-                why("somebody else wrote it meanwhile".to_owned())
+        let stored = match stored {
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                return Err(why("somebody else wrote it meanwhile".to_owned()));
             }
-            error => ReleaseError::cluster("cannot write the journal")(error),
-        })?;
+            stored => stored.map_err(ReleaseError::cluster("cannot write the journal"))?,
+        };
         self.version = stored.metadata.resource_version;
         self.record = Some(record);
         Ok(())

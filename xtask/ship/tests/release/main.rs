@@ -3,6 +3,11 @@
 
 #![cfg(feature = "real-tools")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test by panicking")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "these tests start labs, and say how they went"
+)]
 
 mod killing;
 mod lab;
