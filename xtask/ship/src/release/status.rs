@@ -2,9 +2,9 @@
 
 use super::error::ReleaseError;
 use super::journal::Record;
-use super::lock::Seen;
 use super::open::Cx;
 use super::phase::Phase;
+use crate::cluster::Lease;
 use crate::helm::Revision;
 use serde::Serialize;
 use std::fmt::Write;
@@ -53,7 +53,7 @@ pub(crate) async fn status(cx: &Cx) -> Result<Status, ReleaseError> {
     Ok(told(cx, &history, journal, lock))
 }
 
-fn told(cx: &Cx, history: &[Revision], journal: Option<Record>, lock: Option<Seen>) -> Status {
+fn told(cx: &Cx, history: &[Revision], journal: Option<Record>, lock: Option<Lease>) -> Status {
     let newest = history.last();
     let past = |revision: &Revision| Past {
         revision: revision.number,
