@@ -17,9 +17,9 @@ use tokio::time::Instant;
 use xtask_core::error::ExitCode;
 
 /// How long a stopped run waits for Helm to end by itself; the whole run ends within 2.5 s.
-const FAREWELL: Duration = Duration::from_millis(1200);
+const FAREWELL: Duration = Duration::from_millis(1000);
 /// How long writing the journal may take then.
-const LAST_WORD: Duration = Duration::from_millis(700);
+const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// How a release ended.
 #[derive(Debug, Clone, Serialize)]

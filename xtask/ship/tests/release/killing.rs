@@ -66,7 +66,8 @@ fn kill_in(lab: &Lab, lane: usize) -> Vec<String> {
         let number = round * LANES + lane;
         let point = point(number);
         let before = lab.status(&environment);
-        let bad = matches!(point, Point::In("evidence" | "rollback" | "verify-rollback")) || number.is_multiple_of(4);
+        let bad = matches!(point, Point::In("evidence" | "rollback" | "verify-rollback"))
+            || number.is_multiple_of(4);
         let digest = if bad { &lab.bad } else { &lab.good[(round + 1) % 2] };
         let mut child = lab.start(&["deploy", "--env", &environment, "--digest", digest]);
         let began = Instant::now();

@@ -4,11 +4,16 @@ use serde_json::Value;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One lab at a time: a test that looks at the clock must not meet another's load.
+static MACHINE: Mutex<()> = Mutex::new(());
 
 /// A lab that is taken down when the test ends, however it ends.
 pub(crate) struct Lab {
     name: String,
     folder: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
     /// Digests of images that work.
     pub(crate) good: [String; 2],
     /// The digest of one that crashes.
@@ -26,11 +31,12 @@ pub(crate) struct Said {
 impl Lab {
     /// A lab with these environments: name, and what else pipeline.yaml says of it.
     pub(crate) fn up(name: &str, environments: &[(String, String)]) -> Lab {
+        let alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
         let name = format!("{name}{}", std::process::id());
         run(program().args(["lab", "up", "--name", &name]));
         let folder = tempfile::tempdir().unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let mut lab = Lab { name, folder, good: Default::default(), bad: String::new() };
+        let mut lab = Lab { name, folder, _alone: alone, good: Default::default(), bad: String::new() };
         let (service, crashing) = (service(&root), lab.crashing());
         // Bytes after the end of a program change its digest and nothing else.
         let other = lab.path("other");
