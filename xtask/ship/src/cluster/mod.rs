@@ -1,12 +1,14 @@
 //! A Kubernetes cluster: the only room that names its client. It answers questions and says what it saw, in types of `rollout::seen`;
-//! it judges nothing and changes nothing.
+//! it judges nothing. All that it changes are the notes and the lock of a release (`releases`).
 
 mod convert;
 mod feed;
 mod questions;
+mod releases;
 
 pub use feed::{Fed, feed};
 pub use questions::Stream;
+pub(crate) use releases::{Kind, Lease};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};

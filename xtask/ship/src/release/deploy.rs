@@ -32,9 +32,17 @@ pub(crate) async fn deploy(cx: &Cx, image: Option<&Image>) -> Result<Ending, Rel
     result
 }
 
+/// How long giving the lock back may take when the run was stopped. A lock that is not given back expires.
+const FAREWELL: Duration = Duration::from_millis(400);
+
 /// Gives the lock back, unless Helm is still at work: then nobody may have it before Helm is certainly gone.
 pub(crate) async fn give_back(cx: &Cx, held: Held) {
-    if cx.helm.settle(Duration::ZERO).await {
+    if !cx.helm.settle(Duration::ZERO).await {
+        return;
+    }
+    if cx.cancel.is_raised() {
+        let _ = tokio::time::timeout(FAREWELL, held.release()).await;
+    } else {
         held.release().await;
     }
 }

@@ -17,9 +17,9 @@ use tokio::time::Instant;
 use xtask_core::error::ExitCode;
 
 /// How long a stopped run waits for Helm to end by itself; the whole run ends within 2.5 s.
-const FAREWELL: Duration = Duration::from_millis(1200);
+const FAREWELL: Duration = Duration::from_millis(1000);
 /// How long writing the journal may take then.
-const LAST_WORD: Duration = Duration::from_millis(700);
+const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// How a release ended.
 #[derive(Debug, Clone, Serialize)]
@@ -74,7 +74,7 @@ impl<'a> Drive<'a> {
         let ended = tokio::select! {
             biased;
             () = cancel.raised() => None,
-            ended = self.to_the_end() => Some(ended),
+            ended = self.on_until_the_end() => Some(ended),
         };
         match ended {
             Some(Err(ReleaseError::Cancelled(_))) | None => Err(self.interrupted().await),
@@ -82,7 +82,7 @@ impl<'a> Drive<'a> {
         }
     }
 
-    async fn to_the_end(&mut self) -> Result<Ending, ReleaseError> {
+    async fn on_until_the_end(&mut self) -> Result<Ending, ReleaseError> {
         loop {
             let record = self.record()?.clone();
             if record.phase.is_end() {
@@ -288,11 +288,7 @@ impl<'a> Drive<'a> {
             }
         };
         if let Some(fault) = failed {
-            record.because(&format!(
-                "revision {} runs again and is not well: {}",
-                back.to,
-                fault.to_string()
-            ));
+            record.because(&format!("revision {} runs again and is not well: {}", back.to, fault));
             return Ok(Signal::Bad);
         }
         self.verified = Some(began.elapsed());
@@ -357,8 +353,19 @@ impl<'a> Drive<'a> {
                     .map_or_else(|| record.reason.clone().unwrap_or_default(), ToString::to_string);
                 (ExitCode::RolledBack, format!("REJECTED {what}; {}", self.went_back(record)))
             }
-            // Of the others only this one is an end, and the caller asks at ends only.
-            _ => {
+            // The caller asks at ends only, and of these only the last one is an end.
+            Phase::Preflight
+            | Phase::Lock
+            | Phase::Recover
+            | Phase::Plan
+            | Phase::Apply
+            | Phase::Watch
+            | Phase::Soak
+            | Phase::Smoke
+            | Phase::Evidence
+            | Phase::Rollback
+            | Phase::VerifyRollback
+            | Phase::NeedsHuman => {
                 let why = record.reason.clone().unwrap_or_default();
                 if record.back.as_ref().is_some_and(|back| back.arrived) {
                     (ExitCode::RolledBackUnverified, format!("ROLLED BACK, NOT VERIFIED: {why}"))

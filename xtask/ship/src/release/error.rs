@@ -44,17 +44,9 @@ pub(crate) enum ReleaseError {
     /// Helm.
     #[error(transparent)]
     Helm(HelmError),
-    /// The cluster's answer.
-    #[error("{what}: {why}")]
-    Cluster {
-        /// What was tried.
-        what: &'static str,
-        /// What it answered.
-        why: String,
-    },
-    /// The same, as the room of the cluster says it.
+    /// The cluster.
     #[error(transparent)]
-    Asked(#[from] ClusterError),
+    Cluster(#[from] ClusterError),
     /// A tool is not there.
     #[error("`{tool}` is missing: {why}")]
     Missing {
@@ -91,11 +83,6 @@ impl From<HelmError> for ReleaseError {
 }
 
 impl ReleaseError {
-    /// For `map_err` on the client's answers.
-    pub(crate) fn cluster(what: &'static str) -> impl FnOnce(kube::Error) -> ReleaseError {
-        move |error| ReleaseError::Cluster { what, why: error.to_string() }
-    }
-
     /// The exit code.
     pub(crate) fn code(&self) -> ExitCode {
         match self {
@@ -105,10 +92,9 @@ impl ReleaseError {
             | ReleaseError::Held { .. }
             | ReleaseError::LockLost { .. } => ExitCode::GuardRefused,
             ReleaseError::NeedsHuman(_) => ExitCode::NeedsHuman,
-            ReleaseError::Journal { .. }
-            | ReleaseError::Helm(_)
-            | ReleaseError::Cluster { .. }
-            | ReleaseError::Asked(_) => ExitCode::ToolBroke,
+            ReleaseError::Journal { .. } | ReleaseError::Helm(_) | ReleaseError::Cluster(_) => {
+                ExitCode::ToolBroke
+            }
             ReleaseError::Missing { .. } => ExitCode::ToolMissing,
             ReleaseError::Cancelled(_) => ExitCode::Cancelled,
             ReleaseError::Bug(_) => ExitCode::OurBug,
@@ -138,8 +124,7 @@ impl ReleaseError {
             | ReleaseError::Refused(_)
             | ReleaseError::NotApproved(_)
             | ReleaseError::Helm(_)
-            | ReleaseError::Cluster { .. }
-            | ReleaseError::Asked(_)
+            | ReleaseError::Cluster(_)
             | ReleaseError::Bug(_) => None,
         }
     }

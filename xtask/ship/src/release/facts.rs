@@ -10,8 +10,6 @@ use super::plan::WayBack;
 use super::registry;
 use super::trial::{Trial, Tried};
 use crate::helm::{Hook, Rendered, digest};
-use k8s_openapi::api::core::v1::{Namespace, Node, ResourceQuota, Secret};
-use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::Value;
 
 /// All that was found.
@@ -55,7 +53,8 @@ pub(crate) async fn gather(
             Some(image) => Some((image.to_owned(), registry::look(cx, image).await)),
             None => None,
         },
-        architectures: architectures(cx).await,
+        // Who may not list nodes does not know their architectures; then the image is only looked for.
+        architectures: cx.cluster.architectures().await.unwrap_or_default(),
         refused: tried.iter().filter_map(Tried::refusal).collect(),
         secret_bytes: secret_bytes(cx, newest, rendered).await?,
         leftover_hooks: leftover_hooks(&mut trial, &rendered.hooks).await?,
@@ -73,10 +72,7 @@ pub(crate) async fn gather(
 
 /// The label `environment` of the namespace; outer none if there is no namespace.
 pub(crate) async fn namespace_label(cx: &Cx) -> Result<Option<Option<String>>, ReleaseError> {
-    let api: Api<Namespace> = Api::all(cx.cluster.client().clone());
-    let found =
-        api.get_opt(&cx.namespace).await.map_err(ReleaseError::cluster("cannot look at the namespace"))?;
-    Ok(found.map(|namespace| namespace.metadata.labels.and_then(|mut labels| labels.remove("environment"))))
+    Ok(cx.cluster.namespace_label(&cx.namespace, "environment").await?)
 }
 
 fn labels(target: &[Object]) -> Vec<String> {
@@ -89,29 +85,12 @@ fn labels(target: &[Object]) -> Vec<String> {
     labels
 }
 
-/// Who may not list nodes does not know their architectures; then the image is only looked for.
-async fn architectures(cx: &Cx) -> Vec<String> {
-    let api: Api<Node> = Api::all(cx.cluster.client().clone());
-    let Ok(nodes) = api.list(&ListParams::default()).await else { return Vec::new() };
-    let mut all: Vec<String> =
-        nodes.into_iter().filter_map(|node| Some(node.status?.node_info?.architecture)).collect();
-    all.sort();
-    all.dedup();
-    all
-}
-
-/// What Helm kept last time, or a quarter of what it would keep before it compresses: seen to be a fifth, with base64.
+/// What Helm kept last time, or a quarter of what it would keep before it compresses, which is more than was seen.
 async fn secret_bytes(cx: &Cx, newest: Option<u32>, rendered: &Rendered) -> Result<usize, ReleaseError> {
     let estimate = rendered.bytes / 4;
     let Some(newest) = newest else { return Ok(estimate) };
-    let api: Api<Secret> = Api::namespaced(cx.cluster.client().clone(), &cx.namespace);
-    let found = api
-        .get_opt(&secret_name(&cx.release, newest))
-        .await
-        .map_err(ReleaseError::cluster("cannot look at Helm's Secret"))?;
-    let kept: usize =
-        found.and_then(|secret| secret.data).iter().flatten().map(|(_, data)| data.0.len()).sum();
-    Ok(kept.max(estimate))
+    let kept = cx.cluster.secret_size(&cx.namespace, &secret_name(&cx.release, newest)).await?;
+    Ok(kept.unwrap_or_default().max(estimate))
 }
 
 fn secret_name(release: &str, revision: u32) -> String {
@@ -120,23 +99,8 @@ fn secret_name(release: &str, revision: u32) -> String {
 
 /// Removes Helm's record of a revision, if it still is pending.
 pub(crate) async fn forget_pending(cx: &Cx, revision: u32) -> Result<(), ReleaseError> {
-    let api: Api<Secret> = Api::namespaced(cx.cluster.client().clone(), &cx.namespace);
     let name = secret_name(&cx.release, revision);
-    let Some(secret) =
-        api.get_opt(&name).await.map_err(ReleaseError::cluster("cannot look at Helm's Secret"))?
-    else {
-        return Ok(());
-    };
-    let status = secret.metadata.labels.as_ref().and_then(|labels| labels.get("status"));
-    if status.is_some_and(|status| status.starts_with("pending-")) {
-        let same = kube::api::Preconditions {
-            uid: secret.metadata.uid,
-            resource_version: secret.metadata.resource_version,
-        };
-        let params = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
-        api.delete(&name, &params).await.map_err(ReleaseError::cluster("cannot remove Helm's record"))?;
-    }
-    Ok(())
+    Ok(cx.cluster.remove_secret(&cx.namespace, &name, ("status", "pending-")).await?)
 }
 
 /// Hooks that Helm does not remove before it makes them again, and that are there.
@@ -183,33 +147,17 @@ fn stuck_budgets(target: &[Object]) -> Vec<(String, String)> {
     budgets.filter_map(stuck).collect()
 }
 
-/// Quotas on the number of pods that have no room for one more, which every rollout needs.
+/// Quotas on the number of pods that have no room for one more of each Deployment, which every rollout needs.
 async fn tight(cx: &Cx, target: &[Object]) -> Result<Vec<Tight>, ReleaseError> {
-    let needed = target.iter().filter(|object| object.kind == "Deployment").count();
-    let api: Api<ResourceQuota> = Api::namespaced(cx.cluster.client().clone(), &cx.namespace);
-    let quotas =
-        api.list(&ListParams::default()).await.map_err(ReleaseError::cluster("cannot look at quotas"))?;
-    let mut tight = Vec::new();
-    for quota in quotas {
-        let status = quota.status.unwrap_or_default();
-        let number = |map: &Option<std::collections::BTreeMap<String, _>>, key: &str| {
-            let quantity: &k8s_openapi::apimachinery::pkg::api::resource::Quantity =
-                map.as_ref()?.get(key)?;
-            quantity.0.parse::<u64>().ok()
-        };
-        for resource in ["pods", "count/pods"] {
-            let (Some(hard), Some(used)) = (number(&status.hard, resource), number(&status.used, resource))
-            else {
-                continue;
-            };
-            let (needed, left) = (needed as u64, hard.saturating_sub(used));
-            if left < needed {
-                let quota = quota.metadata.name.clone().unwrap_or_default();
-                tight.push(Tight { quota, resource: resource.to_owned(), needed, left });
-            }
-        }
-    }
-    Ok(tight)
+    let needed = target.iter().filter(|object| object.kind == "Deployment").count() as u64;
+    let quotas = cx.cluster.pod_quotas(&cx.namespace).await?;
+    let tight = quotas.into_iter().map(|quota| Tight {
+        quota: quota.name,
+        resource: quota.resource.to_owned(),
+        needed,
+        left: quota.hard.saturating_sub(quota.used),
+    });
+    Ok(tight.filter(|tight| tight.left < tight.needed).collect())
 }
 
 /// Tries the last good release on the cluster as it is now.

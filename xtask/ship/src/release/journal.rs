@@ -3,9 +3,8 @@
 
 use super::error::ReleaseError;
 use super::phase::Phase;
+use crate::cluster::Cluster;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, ObjectMeta, PostParams};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -174,9 +173,9 @@ fn written(record: &Record) -> Result<String, String> {
 }
 
 /// The journal of one release on its cluster.
-#[derive(Debug)]
 pub(crate) struct Journal {
-    api: Api<ConfigMap>,
+    cluster: Cluster,
+    namespace: String,
     name: String,
     /// The version that was read or written last: a write on top of another one is refused by the cluster.
     version: Option<String>,
@@ -184,25 +183,22 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// The name of a release's ConfigMap.
-    pub(crate) fn name_of(release: &str) -> String {
-        format!("slipway-journal-{release}")
-    }
-
     /// Reads the journal of a release. A release that was never made by this program has none.
-    pub(crate) async fn open(api: Api<ConfigMap>, release: &str) -> Result<Journal, ReleaseError> {
-        let name = Journal::name_of(release);
-        let found = api.get_opt(&name).await.map_err(ReleaseError::cluster("cannot read the journal"))?;
-        let (version, record) = match found {
+    pub(crate) async fn open(
+        cluster: &Cluster,
+        namespace: &str,
+        release: &str,
+    ) -> Result<Journal, ReleaseError> {
+        let name = format!("slipway-journal-{release}");
+        let (version, record) = match cluster.note(namespace, &name, KEY).await? {
             None => (None, None),
-            Some(map) => {
-                let text =
-                    map.data.as_ref().and_then(|data| data.get(KEY)).map(String::as_str).unwrap_or_default();
-                let record = read(text).map_err(|why| ReleaseError::Journal { name: name.clone(), why })?;
-                (map.metadata.resource_version, Some(record))
+            Some(note) => {
+                let record =
+                    read(&note.text).map_err(|why| ReleaseError::Journal { name: name.clone(), why })?;
+                (Some(note.version), Some(record))
             }
         };
-        Ok(Journal { api, name, version, record })
+        Ok(Journal { cluster: cluster.clone(), namespace: namespace.to_owned(), name, version, record })
     }
 
     /// What was written last.
@@ -218,31 +214,10 @@ impl Journal {
     /// Writes, if nobody else has written meanwhile.
     pub(crate) async fn write(&mut self, record: Record) -> Result<(), ReleaseError> {
         let why = |why| ReleaseError::Journal { name: self.name.clone(), why };
-        let map = ConfigMap {
-            metadata: ObjectMeta {
-                name: Some(self.name.clone()),
-                resource_version: self.version.clone(),
-                labels: Some(BTreeMap::from([(
-                    "app.kubernetes.io/managed-by".to_owned(),
-                    "slipway".to_owned(),
-                )])),
-                ..ObjectMeta::default()
-            },
-            data: Some(BTreeMap::from([(KEY.to_owned(), written(&record).map_err(why)?)])),
-            ..ConfigMap::default()
-        };
-        let params = PostParams::default();
-        let stored = match self.version {
-            None => self.api.create(&params, &map).await,
-            Some(_) => self.api.replace(&self.name, &params, &map).await,
-        };
-        let stored = stored.map_err(|error| match error {
-            kube::Error::Api(status) if status.code == 409 => {
-                why("somebody else wrote it meanwhile".to_owned())
-            }
-            error => ReleaseError::cluster("cannot write the journal")(error),
-        })?;
-        self.version = stored.metadata.resource_version;
+        let text = written(&record).map_err(why)?;
+        let version = self.version.as_deref();
+        let kept = self.cluster.keep_note(&self.namespace, &self.name, KEY, text, version).await?;
+        self.version = Some(kept.ok_or_else(|| why("somebody else wrote it meanwhile".to_owned()))?);
         self.record = Some(record);
         Ok(())
     }

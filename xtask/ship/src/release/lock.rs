@@ -4,11 +4,9 @@
 //! A holder is gone when its Lease did not change for as long as it promised, by the clock of the one who looks; times that others
 //! wrote are never compared with it.
 
+use super::clock;
 use super::error::ReleaseError;
-use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{Api, ObjectMeta, PostParams};
+use crate::cluster::{Cluster, Lease};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, sleep};
@@ -20,17 +18,6 @@ const RENEW: Duration = Duration::from_secs(10);
 /// How often one who waits looks.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A Lease as far as the lock goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Seen {
-    /// Who holds it; none if it was given back.
-    pub(crate) holder: Option<String>,
-    /// How often it changed hands.
-    pub(crate) transitions: i32,
-    /// Changes with every renewal.
-    pub(crate) version: Option<String>,
-}
-
 /// What one who wants the lock does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
@@ -39,34 +26,25 @@ enum Next {
     Wait,
 }
 
-/// Pure: `same_since` is for how long the Lease has been seen without a change.
-fn judge(seen: Option<&Seen>, same_for: Duration) -> Next {
+/// Pure: `same_for` is for how long the Lease has been seen without a change.
+fn judge(seen: Option<&Lease>, same_for: Duration) -> Next {
     match seen {
         None => Next::Make,
-        Some(Seen { holder: None, .. }) => Next::Take,
+        Some(Lease { holder: None, .. }) => Next::Take,
         Some(_) if same_for >= EXPIRES => Next::Take,
         Some(_) => Next::Wait,
     }
 }
 
-fn seen(lease: &Lease) -> Seen {
-    let spec = lease.spec.as_ref();
-    Seen {
-        holder: spec.and_then(|spec| spec.holder_identity.clone()).filter(|holder| !holder.is_empty()),
-        transitions: spec.and_then(|spec| spec.lease_transitions).unwrap_or_default(),
-        version: lease.metadata.resource_version.clone(),
-    }
-}
-
 /// The Lease of one release.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Place {
-    api: Api<Lease>,
+    cluster: Cluster,
+    namespace: String,
     name: String,
 }
 
 /// A lock that is held, and renewed as long as this value lives. Dropping it without [`Held::release`] leaves it to expire.
-#[derive(Debug)]
 pub(crate) struct Held {
     place: Place,
     holder: String,
@@ -76,15 +54,14 @@ pub(crate) struct Held {
 
 impl Place {
     /// The lock of this release.
-    pub(crate) fn of(api: Api<Lease>, release: &str) -> Place {
-        Place { api, name: format!("slipway-lock-{release}") }
+    pub(crate) fn of(cluster: &Cluster, namespace: &str, release: &str) -> Place {
+        let name = format!("slipway-lock-{release}");
+        Place { cluster: cluster.clone(), namespace: namespace.to_owned(), name }
     }
 
     /// Who holds it now.
-    pub(crate) async fn look(&self) -> Result<Option<Seen>, ReleaseError> {
-        let lease =
-            self.api.get_opt(&self.name).await.map_err(ReleaseError::cluster("cannot read the lock"))?;
-        Ok(lease.as_ref().map(seen))
+    pub(crate) async fn look(&self) -> Result<Option<Lease>, ReleaseError> {
+        Ok(self.cluster.lease(&self.namespace, &self.name).await?)
     }
 
     /// Takes the lock, waiting at most so long for another holder. `waiting` is told once for each holder.
@@ -95,7 +72,7 @@ impl Place {
         mut waiting: impl FnMut(&str),
     ) -> Result<Held, ReleaseError> {
         let deadline = Instant::now() + patience;
-        let mut last: Option<(Option<Seen>, Instant)> = None;
+        let mut last: Option<(Option<Lease>, Instant)> = None;
         let mut told = None;
         loop {
             let now = Instant::now();
@@ -119,7 +96,7 @@ impl Place {
                 }
                 Next::Make | Next::Take => {
                     let token = found.as_ref().map_or(1, |seen| seen.transitions.saturating_add(1));
-                    let version = found.and_then(|seen| seen.version);
+                    let version = found.map(|seen| seen.version);
                     if self.put(Some(holder), token, version).await? {
                         return Ok(Held::new(self.clone(), holder.to_owned(), token));
                     }
@@ -136,38 +113,14 @@ impl Place {
         token: i32,
         version: Option<String>,
     ) -> Result<bool, ReleaseError> {
-        let now = MicroTime(now());
         let lease = Lease {
-            metadata: ObjectMeta {
-                name: Some(self.name.clone()),
-                resource_version: version.clone(),
-                ..ObjectMeta::default()
-            },
-            spec: Some(LeaseSpec {
-                holder_identity: Some(holder.unwrap_or_default().to_owned()),
-                lease_duration_seconds: i32::try_from(EXPIRES.as_secs()).ok(),
-                lease_transitions: Some(token),
-                acquire_time: Some(now.clone()),
-                renew_time: Some(now),
-                ..LeaseSpec::default()
-            }),
+            holder: holder.map(str::to_owned),
+            transitions: token,
+            version: version.unwrap_or_default(),
         };
-        let params = PostParams::default();
-        let result = match version {
-            None => self.api.create(&params, &lease).await,
-            Some(_) => self.api.replace(&self.name, &params, &lease).await,
-        };
-        match result {
-            Ok(_) => Ok(true),
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
-            Err(error) => Err(ReleaseError::cluster("cannot write the lock")(error)),
-        }
+        let now = clock::now();
+        Ok(self.cluster.keep_lease(&self.namespace, &self.name, &lease, EXPIRES, now).await?)
     }
-}
-
-/// The time of day, for people who read the Lease; nothing compares it.
-fn now() -> Timestamp {
-    super::clock::now()
 }
 
 impl Held {
@@ -183,7 +136,7 @@ impl Held {
                     if seen.holder.as_deref() != Some(&who) || seen.transitions != token {
                         return;
                     }
-                    let _ = of.put(Some(&who), token, seen.version).await;
+                    let _ = of.put(Some(&who), token, Some(seen.version)).await;
                 }
             }
         });
@@ -215,7 +168,7 @@ impl Held {
             && seen.holder.as_deref() == Some(&self.holder)
             && seen.transitions == self.token
         {
-            let _ = self.place.put(None, self.token, seen.version).await;
+            let _ = self.place.put(None, self.token, Some(seen.version)).await;
         }
     }
 }
@@ -230,8 +183,8 @@ impl Drop for Held {
 mod tests {
     use super::*;
 
-    fn held_by(holder: Option<&str>) -> Seen {
-        Seen { holder: holder.map(str::to_owned), transitions: 4, version: Some("9".into()) }
+    fn held_by(holder: Option<&str>) -> Lease {
+        Lease { holder: holder.map(str::to_owned), transitions: 4, version: "9".into() }
     }
 
     #[test]
@@ -242,13 +195,5 @@ mod tests {
         assert_eq!(judge(Some(&held_by(None)), Duration::ZERO), Next::Take);
         assert_eq!(judge(Some(&held_by(Some("other"))), short), Next::Wait);
         assert_eq!(judge(Some(&held_by(Some("other"))), long), Next::Take);
-    }
-
-    #[test]
-    fn an_empty_holder_is_nobody() {
-        let spec = LeaseSpec { holder_identity: Some(String::new()), ..LeaseSpec::default() };
-        let lease = Lease { metadata: ObjectMeta::default(), spec: Some(spec) };
-        assert_eq!(seen(&lease).holder, None);
-        assert_eq!(seen(&Lease::default()).transitions, 0);
     }
 }

@@ -62,6 +62,7 @@ pub(crate) fn main(cli: &Cli, ambient: &Ambient) -> Option<ExitCode> {
     }))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other command is the light binary's")]
 fn args(command: &Command) -> Option<&ReleaseArgs> {
     match command {
         Command::Deploy(args) | Command::Diff(args) => Some(&args.release),
@@ -83,6 +84,7 @@ async fn run(cli: &Cli, args: &ReleaseArgs, ambient: &Ambient) -> Result<ExitCod
     result
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "`args` has let no other command come so far")]
 async fn command(
     cli: &Cli,
     args: &ReleaseArgs,
@@ -139,9 +141,9 @@ async fn command(
         Command::Status(_) => {
             let status = status::status(&cx).await?;
             if args.json {
-                cx.tell.json(&status)
+                cx.tell.json(&status);
             } else {
-                cx.tell.answer(&status.text())
+                cx.tell.answer(&status.text());
             }
             None
         }
@@ -181,9 +183,9 @@ async fn release(
     }
     let plan = deploy::dry_run(cx, image).await?;
     if args.json {
-        cx.tell.json(&plan)
+        cx.tell.json(&plan);
     } else {
-        cx.tell.answer(&plan.text())
+        cx.tell.answer(&plan.text());
     }
     Ok(None)
 }

@@ -23,11 +23,6 @@ impl Object {
         format!("{} {}", self.kind, self.name)
     }
 
-    /// The API's group and version.
-    pub(crate) fn group_version(&self) -> (&str, &str) {
-        self.api_version.split_once('/').unwrap_or(("", &self.api_version))
-    }
-
     /// The value at a path of fields.
     pub(crate) fn at(&self, path: &str) -> Option<&Value> {
         self.value.pointer(path)
@@ -72,8 +67,6 @@ mod tests {
         let objects = parse(text).unwrap();
         let titles: Vec<String> = objects.iter().map(Object::title).collect();
         assert_eq!(titles, ["Deployment a", "Service b"]);
-        assert_eq!(objects[0].group_version(), ("apps", "v1"));
-        assert_eq!(objects[1].group_version(), ("", "v1"));
         assert_eq!(objects[0].namespace.as_deref(), Some("apps"));
     }
 

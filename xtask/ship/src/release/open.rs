@@ -7,9 +7,6 @@ use super::lock::Place;
 use super::tell::Tell;
 use crate::cluster::{self, Cluster};
 use crate::helm::{self, Chart, Helm};
-use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::Api;
 use std::path::{Path, PathBuf};
 use xtask::cli::{Cli, ReleaseArgs};
 use xtask_core::cancel::{Cancel, CancelSource};
@@ -155,14 +152,12 @@ impl Cx {
 
     /// Reads the journal.
     pub(crate) async fn journal(&self) -> Result<Journal, ReleaseError> {
-        let api: Api<ConfigMap> = Api::namespaced(self.cluster.client().clone(), &self.namespace);
-        Journal::open(api, &self.release).await
+        Journal::open(&self.cluster, &self.namespace, &self.release).await
     }
 
     /// Where the lock is.
     pub(crate) fn lock(&self) -> Place {
-        let api: Api<Lease> = Api::namespaced(self.cluster.client().clone(), &self.namespace);
-        Place::of(api, &self.release)
+        Place::of(&self.cluster, &self.namespace, &self.release)
     }
 
     /// The chart of the service with everything that this environment and this image add.

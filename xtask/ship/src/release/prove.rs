@@ -95,10 +95,7 @@ pub(crate) async fn marks(cx: &Cx, objects: &[Object]) -> Result<Applied, Releas
     let mut marks = Applied::new();
     for object in deployments(objects) {
         let live = cx.cluster.deployment(&cx.namespace, &object.name).await?;
-        let mark = super::journal::Mark {
-            generation: live.generation,
-            spec: sha256(live.spec.as_bytes()).to_string(),
-        };
+        let mark = super::journal::Mark { generation: live.generation, spec: sha256(live.spec.as_bytes()) };
         marks.insert(object.name.clone(), mark);
     }
     Ok(marks)
@@ -108,7 +105,7 @@ pub(crate) async fn marks(cx: &Cx, objects: &[Object]) -> Result<Applied, Releas
 async fn changed(cx: &Cx, applied: &Applied) -> Result<Option<String>, ReleaseError> {
     for (name, mark) in applied {
         let found = match cx.cluster.deployment(&cx.namespace, name).await {
-            Ok(live) if sha256(live.spec.as_bytes()).to_string() == mark.spec => continue,
+            Ok(live) if sha256(live.spec.as_bytes()) == mark.spec => continue,
             Ok(live) => {
                 format!("the Deployment {name} was changed: it is generation {} now", live.generation)
             }

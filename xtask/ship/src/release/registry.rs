@@ -28,7 +28,7 @@ pub(crate) async fn look(cx: &Cx, image: &str) -> Look<Image> {
         Answer::Absent => return Look::Seen(Image::Absent),
         Answer::Other(why) => return Look::Not(why),
     };
-    if sha256(&manifest).to_string() != digest.trim_start_matches("sha256:") {
+    if sha256(&manifest) != digest.trim_start_matches("sha256:") {
         return Look::Not("what the registry gave does not have that digest".to_owned());
     }
     match manifest_of(&manifest) {

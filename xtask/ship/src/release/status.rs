@@ -2,9 +2,9 @@
 
 use super::error::ReleaseError;
 use super::journal::Record;
-use super::lock::Seen;
 use super::open::Cx;
 use super::phase::Phase;
+use crate::cluster::Lease;
 use crate::helm::Revision;
 use serde::Serialize;
 use std::fmt::Write;
@@ -24,21 +24,42 @@ pub(crate) struct Status {
     since: Option<jiff::Timestamp>,
     /// Whether that revision is the one that was proven.
     proven: bool,
+    /// The newest revisions that Helm remembers, oldest first.
+    history: Vec<Past>,
     /// Who holds the lock.
     lock: Option<String>,
     /// The journal.
     journal: Option<Record>,
 }
 
+/// A revision.
+#[derive(Debug, Serialize)]
+struct Past {
+    revision: u32,
+    /// What Helm calls it.
+    status: String,
+    /// What made it; ours name the run.
+    description: String,
+}
+
+/// So many revisions are told.
+const MOST: usize = 10;
+
 /// Looks.
 pub(crate) async fn status(cx: &Cx) -> Result<Status, ReleaseError> {
     let history = cx.helm.history(&cx.release).await?;
     let journal = cx.journal().await?.record().cloned();
     let lock = cx.lock().look().await?;
-    Ok(told(cx, history.last(), journal, lock))
+    Ok(told(cx, &history, journal, lock))
 }
 
-fn told(cx: &Cx, newest: Option<&Revision>, journal: Option<Record>, lock: Option<Seen>) -> Status {
+fn told(cx: &Cx, history: &[Revision], journal: Option<Record>, lock: Option<Lease>) -> Status {
+    let newest = history.last();
+    let past = |revision: &Revision| Past {
+        revision: revision.number,
+        status: format!("{:?}", revision.status),
+        description: revision.description.clone(),
+    };
     let good = journal.as_ref().and_then(|record| record.last_good.as_ref());
     Status {
         environment: cx.env_name.clone(),
@@ -49,6 +70,7 @@ fn told(cx: &Cx, newest: Option<&Revision>, journal: Option<Record>, lock: Optio
         helm: newest.map(|newest| format!("{:?}", newest.status)),
         since: newest.map(|newest| newest.updated),
         proven: newest.zip(good).is_some_and(|(newest, good)| newest.number == good.revision),
+        history: history[history.len().saturating_sub(MOST)..].iter().map(past).collect(),
         lock: lock.and_then(|seen| seen.holder),
         journal,
     }

@@ -4,8 +4,7 @@
 use super::error::ReleaseError;
 use super::objects::Object;
 use super::open::Cx;
-use kube::api::{Api, DynamicObject, GroupVersionKind, Patch, PatchParams};
-use kube::discovery::{ApiCapabilities, ApiResource, Scope, pinned_kind};
+use crate::cluster::Kind;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -15,7 +14,7 @@ const MANAGER: &str = "helm";
 /// Objects of one release, tried one by one. Remembers which kinds the cluster knows.
 pub(crate) struct Trial<'a> {
     cx: &'a Cx,
-    kinds: BTreeMap<(String, String), Option<(ApiResource, ApiCapabilities)>>,
+    kinds: BTreeMap<(String, String), Option<Kind>>,
 }
 
 /// What came of one object.
@@ -79,27 +78,28 @@ impl<'a> Trial<'a> {
 
     /// The object as it is now.
     pub(crate) async fn live(&mut self, object: &Object) -> Result<Option<Value>, ReleaseError> {
-        let Some(api) = self.api(object).await? else { return Ok(None) };
-        let live =
-            api.get_opt(&object.name).await.map_err(ReleaseError::cluster("cannot look at the release"))?;
-        Ok(live.and_then(|live| serde_json::to_value(live).ok()))
+        let Some(kind) = self.kind(object).await? else { return Ok(None) };
+        Ok(self.cx.cluster.object(&kind, self.namespace(object), &object.name).await?)
     }
 
     async fn one(&mut self, object: &Object) -> Result<Tried, ReleaseError> {
         let (title, kind) = (object.title(), object.kind.clone());
-        let Some(api) = self.api(object).await? else {
+        let Some(known) = self.kind(object).await? else {
             let why = format!("the cluster has no {} of {}", object.kind, object.api_version);
             return Ok(Tried { title, kind, live: None, after: Err(why) });
         };
         let live = self.live(object).await?;
-        let params =
-            PatchParams { dry_run: true, field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        let after = match api.patch(&object.name, &params, &Patch::Apply(&self.owned(object))).await {
-            Ok(after) => serde_json::to_value(after).map_err(|error| error.to_string()),
-            Err(kube::Error::Api(status)) => Err(status.message),
-            Err(error) => return Err(ReleaseError::cluster("cannot try the release")(error)),
-        };
+        let owned = self.owned(object);
+        let applied = (object.name.as_str(), &owned);
+        let after = self.cx.cluster.dry_apply(&known, self.namespace(object), applied, MANAGER).await?;
         Ok(Tried { title, kind, live, after })
+    }
+
+    fn namespace<'o>(&self, object: &'o Object) -> &'o str
+    where
+        'a: 'o,
+    {
+        object.namespace.as_deref().unwrap_or(&self.cx.namespace)
     }
 
     /// As Helm applies it: with the marks by which it knows its own.
@@ -125,25 +125,13 @@ impl<'a> Trial<'a> {
         value
     }
 
-    async fn api(&mut self, object: &Object) -> Result<Option<Api<DynamicObject>>, ReleaseError> {
-        let client = self.cx.cluster.client().clone();
+    async fn kind(&mut self, object: &Object) -> Result<Option<Kind>, ReleaseError> {
         let key = (object.api_version.clone(), object.kind.clone());
-        if !self.kinds.contains_key(&key) {
-            let (group, version) = object.group_version();
-            let found = match pinned_kind(&client, &GroupVersionKind::gvk(group, version, &object.kind)).await
-            {
-                Ok(found) => Some(found),
-                Err(kube::Error::Discovery(_)) => None,
-                Err(kube::Error::Api(status)) if status.code == 404 => None,
-                Err(error) => return Err(ReleaseError::cluster("cannot ask which kinds there are")(error)),
-            };
-            self.kinds.insert(key.clone(), found);
+        if let Some(known) = self.kinds.get(&key) {
+            return Ok(known.clone());
         }
-        let Some(Some((resource, capabilities))) = self.kinds.get(&key) else { return Ok(None) };
-        let namespace = object.namespace.as_deref().unwrap_or(&self.cx.namespace);
-        Ok(Some(match capabilities.scope {
-            Scope::Cluster => Api::all_with(client, resource),
-            Scope::Namespaced => Api::namespaced_with(client, namespace, resource),
-        }))
+        let found = self.cx.cluster.kind(&object.api_version, &object.kind).await?;
+        self.kinds.insert(key, found.clone());
+        Ok(found)
     }
 }

@@ -1,0 +1,184 @@
+//! A lab with images in its registry, and a repository whose environments are namespaces of it.
+
+use serde_json::Value;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One lab at a time: a test that looks at the clock must not meet another's load.
+static MACHINE: Mutex<()> = Mutex::new(());
+
+/// A lab that is taken down when the test ends, however it ends.
+pub(crate) struct Lab {
+    name: String,
+    folder: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
+    /// Digests of images that work.
+    pub(crate) good: [String; 2],
+    /// The digest of one that crashes.
+    pub(crate) bad: String,
+}
+
+/// What a command answered.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Lab {
+    /// A lab with these environments: name, and what else pipeline.yaml says of it.
+    pub(crate) fn up(name: &str, environments: &[(String, String)]) -> Lab {
+        let alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = format!("{name}{}", std::process::id());
+        run(program().args(["lab", "up", "--name", &name]));
+        let folder = tempfile::tempdir().unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut lab = Lab { name, folder, _alone: alone, good: Default::default(), bad: String::new() };
+        let (service, crashing) = (service(&root), lab.crashing());
+        // Bytes after the end of a program change its digest and nothing else.
+        let other = lab.path("other");
+        let mut bytes = std::fs::read(&service).unwrap();
+        bytes.extend(b"another build");
+        std::fs::write(&other, bytes).unwrap();
+        std::fs::set_permissions(&other, std::fs::metadata(&service).unwrap().permissions()).unwrap();
+        let (registry, first) = lab.load(&service, "first");
+        lab.good = [first, lab.load(&other, "second").1];
+        lab.bad = lab.load(&crashing, "bad").1;
+
+        std::fs::write(
+            lab.path("kubeconfig"),
+            run(program().args(["lab", "kubeconfig", "--name", &lab.name])),
+        )
+        .unwrap();
+        std::fs::create_dir(lab.path("app")).unwrap();
+        std::fs::copy(root.join("tools.lock"), lab.path("tools.lock")).unwrap();
+        copy(&root.join("charts/app"), &lab.path("charts/app"));
+        let mut text = format!(
+            "version: 1\nproject: hello\nregistry: {registry}\nservices:\n  hello: {{ path: app, language: other, chart: charts/app }}\n\
+             environments:\n"
+        );
+        for (environment, more) in environments {
+            let _ = writeln!(
+                text,
+                "  {environment}: {{ namespace: {environment}, label: dev, values: values.dev.yaml, kubeconfig: kubeconfig, \
+                 budgets: {{ soak: 1s, watch: 2m }}{more} }}"
+            );
+            run(lab.kubectl().args(["create", "namespace", environment]));
+            run(lab.kubectl().args(["label", "namespace", environment, "environment=dev"]));
+        }
+        std::fs::write(lab.path("pipeline.yaml"), text).unwrap();
+        lab
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Registry and digest.
+    fn load(&self, program_file: &Path, tag: &str) -> (String, String) {
+        let reference = format!("hello:{tag}");
+        let args = ["lab", "load", "--name", &self.name, program_file.to_str().unwrap(), &reference];
+        let said = run(program().args(args));
+        let (image, digest) = said.trim().split_once('@').unwrap();
+        (image.rsplit_once('/').unwrap().0.to_owned(), digest.to_owned())
+    }
+
+    /// A static program that crashes.
+    fn crashing(&self) -> PathBuf {
+        let (source, program) = (self.path("bad.rs"), self.path("bad"));
+        std::fs::write(&source, "fn main() { panic!(\"no database\") }").unwrap();
+        let mut rustc = Command::new("rustc");
+        rustc.args(["-O", "-C", "target-feature=+crt-static", "--target", "x86_64-unknown-linux-gnu", "-o"]);
+        run(rustc.args([&program, &source]));
+        program
+    }
+
+    /// kubectl of this lab.
+    pub(crate) fn kubectl(&self) -> Command {
+        let mut command = Command::new("kubectl");
+        command.arg("--kubeconfig").arg(self.path("kubeconfig"));
+        command
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = program();
+        // As on a laptop, whatever this machine is: in CI a protected environment asks somebody else.
+        command.args(args).current_dir(self.folder.path()).env_remove("GITHUB_ACTIONS").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn say(&self, args: &[&str]) -> Said {
+        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
+        let said = Said {
+            code: status.code().unwrap_or(-1),
+            stdout: String::from_utf8(stdout).unwrap(),
+            stderr: String::from_utf8(stderr).unwrap(),
+        };
+        println!("$ {} -> {}\n{}", args.join(" "), said.code, said.stderr);
+        said
+    }
+
+    /// Starts a command.
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// What `status` knows.
+    pub(crate) fn status(&self, environment: &str) -> Value {
+        let said = self.say(&["status", "--env", environment, "--json"]);
+        serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:?}"))
+    }
+
+    /// The phase that the journal of an environment names, asked without this program.
+    pub(crate) fn phase(&self, environment: &str) -> Option<String> {
+        let get =
+            ["get", "configmap", "slipway-journal-hello", "--output", "jsonpath={.data.journal\\.json}"];
+        let output = self.kubectl().args(["--namespace", environment]).args(get).output().unwrap();
+        let record: Value = serde_json::from_slice(&output.stdout).ok()?;
+        Some(record["phase"].as_str()?.to_owned())
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = program().args(["lab", "down", "--name", &self.name]).output();
+    }
+}
+
+/// The service as one static program.
+fn service(root: &Path) -> PathBuf {
+    let target = root.join("target/faults");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--locked", "--release", "--package", "app", "--features", "faults"]);
+    cargo.args(["--target", "x86_64-unknown-linux-gnu"]).current_dir(root);
+    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").env("CARGO_TARGET_DIR", &target);
+    run(&mut cargo);
+    target.join("x86_64-unknown-linux-gnu/release/app")
+}
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_xtask-ship"))
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for item in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(item.file_name());
+        if item.file_type().unwrap().is_dir() {
+            copy(&item.path(), &to);
+        } else {
+            std::fs::copy(item.path(), to).unwrap();
+        }
+    }
+}
+
+/// Runs what must succeed, and gives what it answered.
+pub(crate) fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
