@@ -204,7 +204,7 @@ def main():
                 thread.join()
     finally:
         lab.down()
-    print("| what is wrong | `cargo xtask deploy` | requests lost | `helm upgrade --rollback-on-failure` | requests lost | ratio |")
+    print("| what is wrong | `deploy` of Slipway | requests lost | `helm upgrade --rollback-on-failure` | requests lost | ratio |")
     print("| --- | --- | --- | --- | --- | --- |")
     for case in CASES:
         seconds, code, healthy, seen = results["slipway", case]
