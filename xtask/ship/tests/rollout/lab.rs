@@ -8,6 +8,7 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use xtask_core::cancel::CancelSource;
 use xtask_core::redact::Redactor;
@@ -26,7 +27,8 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) async fn up() -> Lab {
-        let name = format!("r{}", std::process::id());
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("r{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         run(lab(&["up", "--name", &name]));
         let program = service();
         let load = |program: &Path, tag: &str| {
@@ -137,13 +139,18 @@ impl Place<'_> {
         let expected =
             Expected { name: "hello".to_owned(), generation: Some(now.generation), images: images.into() };
         let graces = graces.iter().fold(Graces::default(), |all, text| all.and(&text.parse().unwrap()));
+        Target { deployments: vec![expected], graces, ..self.none() }
+    }
+
+    /// A target in this namespace, without anything that is to be there.
+    pub(crate) fn none(&self) -> Target {
         Target {
             namespace: self.name.clone(),
-            deployments: vec![expected],
+            deployments: Vec::new(),
             soak_ms: 3000,
             budget_ms: 120_000,
             images_proven: false,
-            graces,
+            graces: Graces::default(),
         }
     }
 

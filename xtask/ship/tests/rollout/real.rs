@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::sleep;
 use xtask_core::redact::Redactor;
-use xtask_ship::rollout::{self, Rule, SmokeError, SmokeTarget, Verdict};
+use xtask_ship::rollout::{self, Expected, Graces, Rule, SmokeError, SmokeTarget, Target, Verdict};
 
 /// What is done to a Deployment that works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -230,4 +230,43 @@ async fn each_fault_is_decided_by_its_own_rule_and_what_is_none_passes() {
     }
     let wrong: Vec<String> = wrong.into_iter().flatten().collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn twenty_deployments_are_one_rollout_of_which_one_bad_one_decides() {
+    let lab = Lab::up().await;
+    let place = lab.namespace("set").await;
+    let name = |number: usize| format!("hello-{number}");
+    let object = |number: usize, fault: &str| {
+        let mut object = place.good();
+        object["metadata"]["name"] = json!(name(number));
+        object["spec"]["replicas"] = json!(1);
+        object["spec"]["selector"]["matchLabels"]["app"] = json!(name(number));
+        object["spec"]["template"]["metadata"]["labels"]["app"] = json!(name(number));
+        object["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = json!(fault);
+        object
+    };
+    for number in 0..20 {
+        place.apply(&object(number, "slow:0ms")).await;
+    }
+    let deployments = (0..20).map(|number| Expected::named(&name(number))).collect();
+    let target = Target { deployments, budget_ms: 240_000, ..place.none() };
+    let folder = tempfile::tempdir().unwrap();
+    let record = folder.path().join("set.jsonl");
+    let good = place.watch(&target, Some(&record)).await;
+    assert!(matches!(&good, Verdict::Good(proof) if proof.deployments.len() == 20), "{good:?}");
+    let began = std::time::Instant::now();
+    let text = std::fs::read_to_string(&record).unwrap();
+    let again = rollout::replay(&text, &Graces::default()).unwrap();
+    println!("{} sightings judged again in {:?}", text.lines().count(), began.elapsed());
+    assert!(matches!(again.verdict, Verdict::Good(_)), "{again}");
+
+    place.apply(&object(7, "crash:start")).await;
+    let mut target = target;
+    target.deployments[7].generation = Some(2);
+    let bad = place.watch(&target, None).await;
+    assert!(
+        matches!(&bad, Verdict::Bad(failure) if failure.deployment == "hello-7" && failure.rule == Rule::F6),
+        "{bad:?}"
+    );
 }
