@@ -95,7 +95,7 @@ pub enum Command {
     Plan(PlanArgs),
     /// Say which part of a stage's inputs changed since its nearest earlier run.
     Why(WhyArgs),
-    /// Show the report of an earlier run again, byte for byte.
+    /// Show the report of an earlier run again, byte for byte; or judge a recorded rollout again.
     Replay(ReplayArgs),
     /// List every need of every stage, and what is missing on this machine.
     Doctor,
@@ -182,8 +182,11 @@ pub struct WhyArgs {
 /// What `replay` shows.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// The report [default: that of the last run].
+    /// The report [default: that of the last run], or the recording of a rollout.
     pub report: Option<PathBuf>,
+    /// For a recording: the grace of a rule, such as F9=40s or F6=3x; may be given again.
+    #[arg(long, value_name = "RULE=GRACE", requires = "report")]
+    pub grace: Vec<String>,
 }
 
 /// What `generate` does.

@@ -24,6 +24,7 @@ pub fn main(ambient: &Ambient) -> ExitCode {
     match &Cli::try_parse() {
         Ok(Cli { command: Command::Lab(command), .. }) => lab::main(command, ambient),
         Ok(cli @ Cli { command: Command::Push(args), .. }) => push::main(cli, args, ambient),
+        Ok(Cli { command: Command::Replay(args), .. }) if rollout::is_recording(args) => rollout::show(args),
         // Every other command, and the words for a wrong one, are the light binary's.
         Ok(cli) => release::main(cli, ambient).unwrap_or_else(|| xtask::main(ambient)),
         Err(_) => xtask::main(ambient),

@@ -1,7 +1,7 @@
-//! `replay`: the report of an earlier run, shown again.
+//! `replay`: the report of an earlier run, shown again. Recordings of rollouts are the full binary's.
 
 use crate::cli::{Cli, ReplayArgs};
-use crate::commands::Failure;
+use crate::commands::{Failure, ship};
 use crate::session::{Session, appearance};
 use std::io;
 use xtask_core::config::Ambient;
@@ -20,6 +20,15 @@ pub(super) fn replay(cli: &Cli, ambient: &Ambient, args: &ReplayArgs) -> Result<
         message: format!("cannot read {}: {error}", path.display()),
         hint: Some("`cargo xtask pr-checks` writes a report".to_owned()),
     })?;
+    // What was recorded of a rollout is judged where the rules are.
+    if text.starts_with("{\"recording\":") {
+        return ship::become_full();
+    }
+    if let Some(grace) = args.grace.first() {
+        let message =
+            format!("{}: no recording of a rollout, so `--grace {grace}` says nothing", path.display());
+        return Err(Failure::usage(message));
+    }
     let report =
         RunReport::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     let (mode, color) = appearance(cli.output, ambient);

@@ -50,7 +50,7 @@ const SHIP: [Room; 7] = [
     room("lab", &["say"]),
     room("push", &["say"]),
     room("release", &["cluster", "helm", "rollout", "say"]),
-    room("rollout", &["cluster"]),
+    room("rollout", &["cluster", "say"]),
     room("say", &[]),
 ];
 

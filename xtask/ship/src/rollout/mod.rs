@@ -11,6 +11,7 @@
 //! `seen` and `target` are the words; `signs`, `rules`, `whole` and `state` judge and are pure; `watch`, `evidence` and `smoke` ask the
 //! cluster. Nothing here changes anything in a cluster.
 
+mod command;
 mod evidence;
 mod record;
 mod replay;
@@ -26,6 +27,7 @@ mod whole;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use command::{is_recording, show};
 pub use evidence::{Evidence, evidence};
 pub use record::Header;
 pub use replay::{Fired, ReplayError, Replayed, replay};

@@ -149,6 +149,10 @@ impl State {
         }
         let open = self.deployments.iter().filter(|watched| !whole::is_ready(self, watched));
         let mut lines: Vec<String> = open.map(|watched| whole::progress(self, watched)).collect();
+        if let Some(more) = lines.len().checked_sub(3).filter(|more| *more > 0) {
+            lines.truncate(3);
+            lines.push(format!("{more} more Deployments"));
+        }
         let sign = self.signs.iter().filter(|sign| sign.rule < Rule::F13).max_by_key(|sign| sign.due);
         lines.extend(
             sign.map(|sign| format!("{} {} ({}: {})", sign.object, sign.message, sign.rule, sign.progress)),

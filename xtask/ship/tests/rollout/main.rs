@@ -1,13 +1,10 @@
 //! Rollouts: recordings of real ones through the pure function and, with `real-tools`, real ones in a lab.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
-#![cfg_attr(
-    feature = "real-tools",
-    expect(
-        clippy::disallowed_methods,
-        clippy::print_stdout,
-        reason = "these tests start labs, and say how they went"
-    )
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on ends; these start programs and look at the environment themselves"
 )]
+#![cfg_attr(feature = "real-tools", expect(clippy::print_stdout, reason = "these tests say how it went"))]
 
 mod recordings;
 

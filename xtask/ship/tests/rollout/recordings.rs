@@ -2,6 +2,7 @@
 //! folder is named by the version of Kubernetes.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use xtask_ship::rollout::{Graces, ReplayError, Replayed, Rule, Verdict, replay};
 
 /// What each recording must give: the rule that decides, or none for good, or nothing for superseded.
@@ -112,4 +113,21 @@ fn a_recording_that_was_cut_is_refused_wherever_it_was() {
             "{end}: {cut:?}"
         );
     }
+}
+
+#[test]
+fn the_command_line_judges_a_recording_again() {
+    let recording = folder().join("quota-exceeded.jsonl");
+    let run = |args: &[&str]| {
+        let command = &mut Command::new(env!("CARGO_BIN_EXE_xtask-ship"));
+        let output = command.arg("replay").arg(&recording).args(args).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        (output.status.code(), said.concat())
+    };
+    let (code, said) = run(&[]);
+    assert!(code == Some(0) && said.contains("bad: F9: deployment hello"), "{said}");
+    let (code, said) = run(&["--grace", "F9=40s"]);
+    assert!(code == Some(0) && said.contains("no verdict by then"), "{said}");
+    let (code, said) = run(&["--grace", "F9=soon"]);
+    assert!(code == Some(2) && said.contains("F9=40s"), "{said}");
 }
