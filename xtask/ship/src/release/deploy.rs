@@ -114,7 +114,9 @@ async fn plan(
     if !refusals.is_empty() {
         return Err(ReleaseError::Refused(refusals));
     }
-    let wanted = wanted(&rendered, named, image.and_then(|image| image.proven_before));
+    let image_seen = matches!(found.facts.image, Some((_, guards::Look::Seen(_))));
+    let proven_before = image.and_then(|image| image.proven_before);
+    let wanted = Wanted { image: named, image_seen, proven_before, ..wanted(&rendered) };
     let way_back = match (&wanted.irreversible, journal.last_good()) {
         (Some(why), _) => WayBack::Impossible(format!("the chart says that it cannot be undone: {why}")),
         (None, None) => WayBack::Impossible("nothing was proven good before".to_owned()),
@@ -135,13 +137,15 @@ async fn plan(
     })
 }
 
-fn wanted(rendered: &Rendered, image: Option<String>, proven_before: Option<Timestamp>) -> Wanted {
+/// What a rendered chart is, whatever image is in it.
+fn wanted(rendered: &Rendered) -> Wanted {
     Wanted {
-        image,
+        image: None,
+        image_seen: false,
         chart: rendered.chart.clone(),
         manifest_sha256: digest(&rendered.manifest),
         irreversible: rendered.annotations.get(IRREVERSIBLE).cloned(),
         hooks_before_rollback: rendered.hooks.iter().any(|hook| hook.runs_at("pre-rollback")),
-        proven_before,
+        proven_before: None,
     }
 }

@@ -168,7 +168,8 @@ impl<'a> Drive<'a> {
         soak: Duration,
     ) -> Result<Signal, ReleaseError> {
         let objects = self.objects(record.revision).await?;
-        let seen = prove::watch(self.cx, &objects, &record.applied, budget, soak).await?;
+        let seen = prove::watch(self.cx, &objects, &record.applied, record.wanted.image_seen, (budget, soak))
+            .await?;
         Ok(match seen {
             Seen::Good => Signal::Done,
             Seen::Bad(fault) => {
@@ -233,8 +234,12 @@ impl<'a> Drive<'a> {
         let back =
             record.back.clone().ok_or_else(|| ReleaseError::Bug("nowhere to go back to".to_owned()))?;
         self.back_since.get_or_insert_with(Instant::now);
-        let there = cx.helm.manifest(&cx.release, back.to).await;
-        let same = there.is_ok_and(|manifest| digest(&manifest) == back.manifest_sha256);
+        let same = match cx.helm.manifest(&cx.release, back.to).await {
+            Ok(manifest) => digest(&manifest) == back.manifest_sha256,
+            Err(HelmError::Failed { said, .. }) if said.contains("not found") => false,
+            // That nobody answers says nothing about the revision; the journal remembers what was to be done.
+            Err(error) => return Err(error.into()),
+        };
         if !same {
             record.because(&format!(
                 "revision {} is not there any more, or not as it was when it was proven good",
@@ -245,7 +250,8 @@ impl<'a> Drive<'a> {
         for hooks in [true, false] {
             let newest = self.newest().await?;
             // An earlier run may have come so far and no further.
-            if newest.rollback_revision == Some(back.to) && newest.status == Status::Deployed {
+            let made = newest.number == record.revision && newest.rollback_revision == Some(back.to);
+            if made && newest.status == Status::Deployed {
                 record.revision = newest.number;
                 record.applied.clear();
                 record.back = Some(Back { arrived: true, ..back });
@@ -277,8 +283,9 @@ impl<'a> Drive<'a> {
         let back =
             record.back.clone().ok_or_else(|| ReleaseError::Bug("nowhere to go back to".to_owned()))?;
         let objects = self.objects(record.revision).await?;
-        let watched =
-            prove::watch(cx, &objects, &record.applied, cx.env.budgets.watch, Duration::ZERO).await?;
+        // Its images were there when it was proven.
+        let budget = (cx.env.budgets.watch, Duration::ZERO);
+        let watched = prove::watch(cx, &objects, &record.applied, true, budget).await?;
         let failed = match watched {
             Seen::Good => prove::smoke(cx, &objects).await?.err(),
             Seen::Bad(fault) => Some(fault),

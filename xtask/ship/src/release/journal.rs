@@ -33,6 +33,9 @@ pub(crate) struct RunRef {
 pub(crate) struct Wanted {
     /// The image: `registry/name@sha256:…`; none for a chart that is released as it is.
     pub(crate) image: Option<String>,
+    /// Whether it was seen in its registry: then a node that does not find it must say so twice.
+    #[serde(default)]
+    pub(crate) image_seen: bool,
     /// The chart's name and version.
     pub(crate) chart: String,
     /// SHA-256 of what Helm renders.
@@ -232,6 +235,7 @@ pub(crate) mod tests {
         let run = RunRef { id: "r1".into(), commit: Some("abc".into()), started };
         let wanted = Wanted {
             image: Some("registry/hello@sha256:00".into()),
+            image_seen: true,
             chart: "app-0.1.0".into(),
             manifest_sha256: "aa".into(),
             irreversible: None,

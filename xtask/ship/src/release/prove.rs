@@ -122,8 +122,8 @@ pub(crate) async fn watch(
     cx: &Cx,
     objects: &[Object],
     applied: &Applied,
-    budget: Duration,
-    soak: Duration,
+    images_proven: bool,
+    (budget, soak): (Duration, Duration),
 ) -> Result<Seen, ReleaseError> {
     if let Some(by) = changed(cx, applied).await? {
         return Ok(Seen::Superseded(by));
@@ -137,7 +137,7 @@ pub(crate) async fn watch(
         progress: Box::new(|line| cx.tell.line(line)),
         redactor: cx.redactor.clone(),
     };
-    let target = target(cx, objects, applied, soak, budget);
+    let target = Target { images_proven, ..target(cx, objects, applied, soak, budget) };
     match rollout::watch(&cx.cluster, &target, options).await {
         Ok(Verdict::Good(_)) => Ok(Seen::Good),
         Ok(Verdict::Bad(failure)) => Ok(Seen::Bad(Fault::Rollout(failure))),

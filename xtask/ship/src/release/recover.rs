@@ -5,10 +5,11 @@ use super::clock;
 use super::deploy;
 use super::drive::{Drive, Ending, description};
 use super::error::ReleaseError;
-use super::journal::{Journal, Record};
+use super::journal::{Journal, Record, Wanted};
 use super::lock::Held;
 use super::open::Cx;
 use super::phase::Phase;
+use super::rollback;
 use crate::helm::{Revision, Status};
 
 /// What to do about what was left.
@@ -152,9 +153,16 @@ async fn resume(cx: &Cx, held: &Held, journal: Journal, mut record: Record) -> R
         }
         (Some(_), false) => Phase::VerifyRollback,
         (None, false) => {
+            let manifest = cx.helm.manifest(&cx.release, newest.number).await?;
             record.back = None;
-            record.wanted.manifest_sha256 =
-                crate::helm::digest(&cx.helm.manifest(&cx.release, newest.number).await?);
+            // Whoever made it: what runs is what is proven.
+            record.wanted = Wanted {
+                image: cx.repository().ok().and_then(|repository| rollback::image(&manifest, &repository)),
+                chart: newest.chart.clone(),
+                manifest_sha256: crate::helm::digest(&manifest),
+                ..record.wanted
+            };
+            record.applied.clear();
             Phase::Watch
         }
     };

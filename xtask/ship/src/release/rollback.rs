@@ -55,6 +55,8 @@ async fn intent(cx: &Cx, journal: &Journal, held: &Held, to: Option<u32>) -> Res
         Some(good) => good.wanted.clone(),
         None => Wanted {
             image: cx.repository().ok().and_then(|repository| image(&manifest, &repository)),
+            // It ran before, or at least was tried: nodes may have it, registries may not.
+            image_seen: false,
             chart: revision.chart.clone(),
             manifest_sha256: manifest_sha256.clone(),
             irreversible: None,

@@ -1,5 +1,9 @@
 //! A lab with images in its registry, and a repository whose environments are namespaces of it.
 
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client};
 use serde_json::Value;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -66,8 +70,7 @@ impl Lab {
                 "  {environment}: {{ namespace: {environment}, label: dev, values: values.dev.yaml, kubeconfig: kubeconfig, \
                  budgets: {{ soak: 1s, watch: 2m }}{more} }}"
             );
-            run(lab.kubectl().args(["create", "namespace", environment]));
-            run(lab.kubectl().args(["label", "namespace", environment, "environment=dev"]));
+            lab.namespace(environment);
         }
         std::fs::write(lab.path("pipeline.yaml"), text).unwrap();
         lab
@@ -96,11 +99,36 @@ impl Lab {
         program
     }
 
-    /// kubectl of this lab.
-    pub(crate) fn kubectl(&self) -> Command {
-        let mut command = Command::new("kubectl");
-        command.arg("--kubeconfig").arg(self.path("kubeconfig"));
-        command
+    /// Asks the cluster, without this program. A client a question, because threads ask too.
+    fn ask<T>(&self, question: impl AsyncFnOnce(Client) -> T) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let file = Kubeconfig::read_from(self.path("kubeconfig")).unwrap();
+            let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
+            question(Client::try_from(config).unwrap()).await
+        })
+    }
+
+    fn namespace(&self, name: &str) {
+        let labels = Some([("environment".to_owned(), "dev".to_owned())].into());
+        let metadata = ObjectMeta { name: Some(name.to_owned()), labels, ..ObjectMeta::default() };
+        let namespace = Namespace { metadata, ..Namespace::default() };
+        self.ask(async |client| Api::all(client).create(&PostParams::default(), &namespace).await).unwrap();
+    }
+
+    /// How many pods there are.
+    pub(crate) fn pods(&self, namespace: &str) -> usize {
+        let list =
+            async |client| Api::<Pod>::namespaced(client, namespace).list(&ListParams::default()).await;
+        self.ask(list).unwrap().items.len()
+    }
+
+    /// Removes the journal of an environment.
+    pub(crate) fn forget(&self, namespace: &str) {
+        let name = "slipway-journal-hello";
+        let params = DeleteParams::default();
+        self.ask(async |client| Api::<ConfigMap>::namespaced(client, namespace).delete(name, &params).await)
+            .unwrap();
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -134,11 +162,11 @@ impl Lab {
     }
 
     /// The phase that the journal of an environment names, asked without this program.
-    pub(crate) fn phase(&self, environment: &str) -> Option<String> {
-        let get =
-            ["get", "configmap", "slipway-journal-hello", "--output", "jsonpath={.data.journal\\.json}"];
-        let output = self.kubectl().args(["--namespace", environment]).args(get).output().unwrap();
-        let record: Value = serde_json::from_slice(&output.stdout).ok()?;
+    pub(crate) fn phase(&self, namespace: &str) -> Option<String> {
+        let name = "slipway-journal-hello";
+        let map =
+            self.ask(async |client| Api::<ConfigMap>::namespaced(client, namespace).get_opt(name).await);
+        let record: Value = serde_json::from_str(map.ok()??.data?.get("journal.json")?).ok()?;
         Some(record["phase"].as_str()?.to_owned())
     }
 }
@@ -177,7 +205,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Runs what must succeed, and gives what it answered.
-pub(crate) fn run(command: &mut Command) -> String {
+fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

@@ -1,6 +1,6 @@
 //! One service on its way: good, bad, by hand, promoted, stopped.
 
-use crate::lab::{Lab, run};
+use crate::lab::Lab;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -28,8 +28,7 @@ fn a_first_installation_that_fails_is_held(lab: &Lab) {
     assert_eq!(said.code, 14, "{said:?}");
     assert!(said.stderr.contains("REJECTED F6"), "{said:?}");
     assert!(said.stderr.contains("left as it is, to be looked at"), "{said:?}");
-    let pods = run(lab.kubectl().args(["--namespace", "first", "get", "pods", "--output", "name"]));
-    assert!(!pods.is_empty(), "it is there to be looked at");
+    assert!(lab.pods("first") > 0, "they are there to be looked at");
     assert_eq!(
         lab.say(&["deploy", "--env", "first", "--digest", &lab.good[0]]).code,
         14,
@@ -78,8 +77,8 @@ fn promoted(lab: &Lab) {
     assert_eq!(said.code, 11, "dev has proven another one: {said:?}");
     assert_eq!(lab.say(&["promote", "--env", "prod"]).code, 0);
     assert!(lab.status("prod")["journal"]["last_good"]["image"].as_str().unwrap().ends_with(&lab.good[0]));
-    // What runs in dev is then no longer what is proven there.
-    run(lab.kubectl().args(["--namespace", "dev", "delete", "configmap", "slipway-journal-hello"]));
+    // Without its journal nothing is proven there, whatever runs.
+    lab.forget("dev");
     let said = lab.say(&["promote", "--env", "prod"]);
     assert_eq!(said.code, 11, "{said:?}");
     assert!(said.stderr.contains("promotion: expected a release that is proven in dev"), "{said:?}");
@@ -104,7 +103,6 @@ fn refused(lab: &Lab) {
 }
 
 fn stopped(lab: &Lab) {
-    // Twice as many phases as a good release has; those that are over too soon to be met are met by time.
     for (round, phase) in
         ["apply", "watch", "soak", "smoke", "watch", "evidence", "verify-rollback"].iter().enumerate()
     {
