@@ -46,7 +46,7 @@ pub(crate) fn import_rust(engine: &Engine, name: &str, workspace: &Path) {
         let mut tree = Tree::new(sink);
         SHELL
             .iter()
-            .chain(&["bash", "cp", "find", "mkdir", "touch"])
+            .chain(&["bash", "cp", "find", "mkdir", "mkfifo", "touch"])
             .for_each(|program| tree.program(&on_path(program)));
         rust(&mut tree, &sysroot);
         linker(&mut tree);

@@ -64,6 +64,12 @@ fn the_dockerfile_knows_every_program() {
     let manifests = ["app/Cargo.toml", "xtask/Cargo.toml", "xtask/core/Cargo.toml", "xtask/ship/Cargo.toml"];
     let faults = manifests.map(|path| manifests::unknown_programs(&dockerfile, path, &text_of(path)));
     assert_none(&faults.concat());
+    // What the context leaves out cannot be copied, and only an engine would say so.
+    let context = text_of("app/Dockerfile.dockerignore");
+    let left_out = manifests.iter().filter(|path| {
+        !context.lines().any(|line| line.strip_prefix('!').is_some_and(|kept| path.starts_with(kept)))
+    });
+    assert_eq!(left_out.collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 
 #[test]
