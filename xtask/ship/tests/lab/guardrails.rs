@@ -20,6 +20,12 @@ fn guarded(mode: &str) -> Lab {
     for namespace in ["dev", "prod", "unlabelled", "builtin"] {
         lab.kubectl(&["create", "namespace", namespace]);
     }
+    // Without one a pod is refused by somebody else.
+    for namespace in ["dev", "prod", "unlabelled", "builtin"] {
+        eventually("the namespace has its service account", || {
+            !lab.kubectl(&["get", "serviceaccounts", "--namespace", namespace, "-o", "name"]).is_empty()
+        });
+    }
     lab.kubectl(&["label", "namespace", "dev", "environment=dev"]);
     lab.kubectl(&["label", "namespace", "prod", "environment=prod"]);
     lab.kubectl(&["label", "namespace", "builtin", "pod-security.kubernetes.io/enforce=restricted"]);
