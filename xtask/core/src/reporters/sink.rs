@@ -131,7 +131,7 @@ mod tests {
     /// A terminal that is gone. Not a real pipe: while another test of this process forks, its child holds both ends of every pipe.
     struct Gone;
 
-    impl io::Write for Gone {
+    impl Write for Gone {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
             Err(rustix::io::Errno::PIPE.into())
         }
