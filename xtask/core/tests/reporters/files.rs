@@ -171,7 +171,7 @@ fn junit_of_hostile_text_has_no_character_that_xml_forbids() {
 /// A pipe whose reader is gone. Not a real one: while another test of this process forks, its child holds both ends of every pipe.
 struct Gone;
 
-impl io::Write for Gone {
+impl Write for Gone {
     fn write(&mut self, _: &[u8]) -> io::Result<usize> {
         const EPIPE: i32 = 32;
         Err(io::Error::from_raw_os_error(EPIPE))
