@@ -12,7 +12,7 @@ pub mod generate;
 pub mod image;
 pub mod select;
 mod session;
-mod signals;
+pub mod signals;
 pub mod stages;
 
 pub use commands::Failure;

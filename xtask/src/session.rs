@@ -6,14 +6,14 @@ use crate::equip::Search;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use xtask_core::config::{self, Ambient, EnvName, Found, Pipeline, Start};
 use xtask_core::engine::files::{FileSet, Listing};
 use xtask_core::process::Supervisor;
 use xtask_core::redact::Redactor;
 use xtask_core::reporters::Mode;
-use xtask_core::tools::provision::{INSTALLER_ENV, Lock, Patience, Platform, Provisioner};
+use xtask_core::tools::provision::{OpenError, Provisioner};
 
 /// One repository, opened.
 pub(crate) struct Session<'a> {
@@ -119,7 +119,11 @@ impl<'a> Session<'a> {
 
     /// What provisions tools for this repository.
     pub(crate) fn provisioner(&self) -> Result<Provisioner, Failure> {
-        provisioner(&self.pipeline.root, self.ambient, self.supervisor.clone())
+        let opened = Provisioner::open(&self.pipeline.root, self.ambient, self.supervisor.clone());
+        opened.map_err(|error| match error {
+            OpenError::NoPlace => Failure::usage(format!("no place for tools: {error}")),
+            OpenError::Lock(error) => Failure::usage(error.to_string()),
+        })
     }
 
     /// The environment that every child gets: the same colours and terminal everywhere, so that output is the same too.
@@ -134,38 +138,12 @@ impl<'a> Session<'a> {
 
 /// The redactor, and the names of secrets whose values it leaves alone.
 fn redactor(pipeline: &Pipeline, ambient: &Ambient) -> Result<(Redactor, Vec<String>), Failure> {
-    let mut names = Vec::new();
-    let mut values = Vec::new();
-    let secrets = pipeline.secrets.iter().cloned().chain([EnvName::registry_password()]);
-    for name in secrets {
-        let value = ambient.value(&name).map_err(|error| Failure::usage(error.to_string()))?;
-        if let Some(value) = value {
-            names.push(name.as_str().to_owned());
-            values.push(value.to_owned());
-        }
-    }
+    let secrets = ambient.secrets(pipeline).map_err(|error| Failure::usage(error.to_string()))?;
+    let (names, values): (Vec<EnvName>, Vec<String>) = secrets.into_iter().unzip();
     let redactor = Redactor::new(values);
-    let unmasked = redactor.unmaskable().iter().filter_map(|at| names.get(*at).cloned()).collect();
+    let unmasked = redactor.unmaskable().iter().filter_map(|at| names.get(*at));
+    let unmasked = unmasked.map(|name| name.as_str().to_owned()).collect();
     Ok((redactor, unmasked))
-}
-
-fn provisioner(root: &Path, ambient: &Ambient, supervisor: Supervisor) -> Result<Provisioner, Failure> {
-    let cache = ambient.cache_home().ok_or_else(|| {
-        Failure::usage("no place for tools: neither HOME nor XDG_CACHE_HOME is set".to_owned())
-    })?;
-    let base = ambient.base();
-    let env = base.into_iter().filter(|(name, _)| INSTALLER_ENV.iter().any(|known| name == *known)).collect();
-    let cache = cache.join("slipway/tools");
-    let lock = Lock::load(root, &cache).map_err(|error| Failure::usage(error.to_string()))?;
-    Ok(Provisioner::new(
-        lock,
-        cache,
-        Platform::current(),
-        ambient.path(),
-        env,
-        Patience::default(),
-        supervisor,
-    ))
 }
 
 pub(crate) fn appearance(output: Output, ambient: &Ambient) -> (Mode, bool) {

@@ -2,12 +2,10 @@
 //! second one has nothing to add.
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc::UnboundedSender;
 use xtask_core::cancel::{Cancel, CancelSource};
-use xtask_core::event::Event;
 
-/// Listens from now on, inside the running runtime.
-pub(crate) fn listen(events: UnboundedSender<Event>) -> std::io::Result<Cancel> {
+/// Listens from now on, inside the running runtime. `told` hears the name of the signal before anything stops.
+pub fn listen(told: impl FnOnce(&'static str) + Send + 'static) -> std::io::Result<Cancel> {
     let (source, cancel) = CancelSource::new();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -18,7 +16,7 @@ pub(crate) fn listen(events: UnboundedSender<Event>) -> std::io::Result<Cancel> 
             _ = terminate.recv() => "SIGTERM",
             _ = hangup.recv() => "SIGHUP",
         };
-        let _ = events.send(Event::CancelRequested { by });
+        told(by);
         source.raise();
     });
     Ok(cancel)

@@ -71,8 +71,9 @@ pub(crate) async fn run<N: Node>(
     let Checkout { session, files } = checkout;
     let session = &session;
     let (events, inbox) = mpsc::unbounded_channel();
-    let cancel =
-        signals::listen(events.clone()).map_err(|error| Failure::bug(format!("no signals: {error}")))?;
+    let to = events.clone();
+    let told = move |by| drop(to.send(Event::CancelRequested { by }));
+    let cancel = signals::listen(told).map_err(|error| Failure::bug(format!("no signals: {error}")))?;
     let prepared = prepare(session, files, table, stage, args, events.clone(), cancel.clone())?;
     if args.dry_run {
         return Ok(Ended { code: plan::dry_run(session, prepared)?, report: None });

@@ -8,7 +8,6 @@ use crate::signals;
 use crate::stages;
 use std::collections::BTreeSet;
 use std::io::Write;
-use tokio::sync::mpsc;
 use xtask_core::cancel::Cancel;
 use xtask_core::engine::Node;
 use xtask_core::error::ExitCode;
@@ -20,8 +19,7 @@ const LOCK_FILE: &str = "tools.lock";
 /// Does what the subcommand says.
 pub(super) async fn tools(session: &Session<'_>, command: &ToolsCommand) -> Result<ExitCode, Failure> {
     let provisioner = session.provisioner()?;
-    let (events, _inbox) = mpsc::unbounded_channel();
-    let cancel = signals::listen(events).map_err(|error| Failure::bug(format!("no signals: {error}")))?;
+    let cancel = signals::listen(|_| {}).map_err(|error| Failure::bug(format!("no signals: {error}")))?;
     let result = match command {
         ToolsCommand::Sync { names } => sync(session, &provisioner, names, &cancel).await,
         ToolsCommand::List => Ok(list(&provisioner)),

@@ -1,7 +1,7 @@
 //! The environment: read once, here, and nowhere else in the product. Children get [`Ambient::base`] and the variables that
 //! `pipeline.yaml` names for them; nothing else passes.
 
-use super::resolved::EnvName;
+use super::resolved::{EnvName, Pipeline};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -162,6 +162,21 @@ impl Ambient {
             self.variables.get(OsStr::new(name)).map(|value| (OsString::from(name), value.clone()))
         };
         BASE.iter().filter_map(set).collect()
+    }
+
+    /// Every secret of this environment that is set: the variables that the configuration names as such, and those that are secret
+    /// by themselves.
+    ///
+    /// # Errors
+    ///
+    /// A value is not text.
+    pub fn secrets(&self, pipeline: &Pipeline) -> Result<Vec<(EnvName, String)>, NotText> {
+        let names = pipeline.secrets.iter().cloned().chain([EnvName::registry_password()]);
+        let set = names.filter_map(|name| match self.value(&name) {
+            Ok(value) => value.map(str::to_owned).map(|value| Ok((name, value))),
+            Err(error) => Some(Err(error)),
+        });
+        set.collect()
     }
 
     /// The value of a variable that `pipeline.yaml` names; none if it is not set.

@@ -17,11 +17,8 @@ pub(super) fn deployment(object: &apps::Deployment) -> Deployment {
     let wanted = count(Some(spec.replicas.unwrap_or(1)));
     let min_ready = count(spec.min_ready_seconds);
     let conditions = status.conditions.unwrap_or_default().into_iter().map(|it| Condition {
-        kind: it.type_,
-        status: it.status,
-        reason: it.reason.unwrap_or_default(),
-        message: it.message.unwrap_or_default(),
         since: it.last_transition_time.map(|time| time.0.to_string()).unwrap_or_default(),
+        ..condition(it.type_, it.status, it.reason, it.message)
     });
     let rest = apps::DeploymentSpec { replicas: None, ..spec };
     let rest = serde_json::to_vec(&rest).unwrap_or_default();
@@ -41,15 +38,25 @@ pub(super) fn deployment(object: &apps::Deployment) -> Deployment {
     }
 }
 
+/// A condition of any kind of object; each kind has a type of its own for the same fields. Since when it holds only counts for a
+/// Deployment.
+pub(super) fn condition(
+    kind: String,
+    status: String,
+    reason: Option<String>,
+    message: Option<String>,
+) -> Condition {
+    let (reason, message) = (reason.unwrap_or_default(), message.unwrap_or_default());
+    Condition { kind, status, reason, message, since: String::new() }
+}
+
 pub(super) fn replica_set(object: &apps::ReplicaSet) -> ReplicaSet {
     let status = object.status.clone().unwrap_or_default();
-    let conditions = status.conditions.unwrap_or_default().into_iter().map(|it| Condition {
-        kind: it.type_,
-        status: it.status,
-        reason: it.reason.unwrap_or_default(),
-        message: it.message.unwrap_or_default(),
-        since: String::new(),
-    });
+    let conditions = status
+        .conditions
+        .unwrap_or_default()
+        .into_iter()
+        .map(|it| condition(it.type_, it.status, it.reason, it.message));
     ReplicaSet {
         id: identity(&object.metadata),
         owner: owner(&object.metadata),
@@ -65,13 +72,7 @@ pub(super) fn pod(object: &core::Pod) -> Pod {
     let conditions = status.conditions.unwrap_or_default().into_iter();
     let conditions =
         conditions.filter(|it| matches!(it.type_.as_str(), "Ready" | "PodScheduled" | "DisruptionTarget"));
-    let conditions = conditions.map(|it| Condition {
-        kind: it.type_,
-        status: it.status,
-        reason: it.reason.unwrap_or_default(),
-        message: it.message.unwrap_or_default(),
-        since: String::new(),
-    });
+    let conditions = conditions.map(|it| condition(it.type_, it.status, it.reason, it.message));
     let statuses = status.init_container_statuses.into_iter().flatten();
     let statuses = statuses.chain(status.container_statuses.into_iter().flatten());
     let statuses: BTreeMap<String, core::ContainerStatus> =

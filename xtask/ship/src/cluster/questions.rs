@@ -70,13 +70,8 @@ impl Cluster {
         let api: Api<core::Node> = Api::all(self.client.clone());
         let node = answer(&format!("show the node {name}"), api.get(name)).await?;
         let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
-        let conditions = conditions.into_iter().map(|it| Condition {
-            kind: it.type_,
-            status: it.status,
-            reason: it.reason.unwrap_or_default(),
-            message: it.message.unwrap_or_default(),
-            since: String::new(),
-        });
+        let conditions =
+            conditions.into_iter().map(|it| convert::condition(it.type_, it.status, it.reason, it.message));
         Ok(conditions.collect())
     }
 

@@ -9,11 +9,11 @@ use crate::cluster::{self, Cluster};
 use crate::helm::{self, Chart, Helm};
 use std::path::{Path, PathBuf};
 use xtask::cli::{Cli, ReleaseArgs};
-use xtask_core::cancel::{Cancel, CancelSource};
+use xtask_core::cancel::Cancel;
 use xtask_core::config::{self, Ambient, Environment, Pipeline, Service, Start};
 use xtask_core::process::{Supervisor, query};
 use xtask_core::redact::Redactor;
-use xtask_core::tools::provision::{INSTALLER_ENV, Lock, Patience, Platform, Provisioner};
+use xtask_core::tools::provision::{OpenError, Provisioner};
 
 /// One release of one service in one environment.
 pub(crate) struct Cx {
@@ -51,24 +51,6 @@ pub(crate) struct Cx {
     pub(crate) ambient: Ambient,
 }
 
-/// Listens for signals from now on, inside the running runtime.
-pub(crate) fn listen() -> std::io::Result<Cancel> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (source, cancel) = CancelSource::new();
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-        source.raise();
-    });
-    Ok(cancel)
-}
-
 /// The configuration of the repository that the command line means.
 pub(crate) fn pipeline(cli: &Cli) -> Result<Pipeline, ReleaseError> {
     let usage = |error: &dyn std::fmt::Display| ReleaseError::Usage(error.to_string());
@@ -77,11 +59,10 @@ pub(crate) fn pipeline(cli: &Cli) -> Result<Pipeline, ReleaseError> {
     config::load(start, clock::now().to_zoned(jiff::tz::TimeZone::UTC).date()).map_err(|error| usage(&error))
 }
 
-/// What masks the values of the variables that `secrets` names.
+/// What masks the values of all secrets.
 pub(crate) fn redactor(pipeline: &Pipeline, ambient: &Ambient) -> Result<Redactor, ReleaseError> {
-    let values = pipeline.secrets.iter().filter_map(|name| ambient.value(name).transpose());
-    let values: Result<Vec<String>, _> = values.map(|value| value.map(str::to_owned)).collect();
-    values.map(Redactor::new).map_err(|error| ReleaseError::Usage(error.to_string()))
+    let secrets = ambient.secrets(pipeline).map_err(|error| ReleaseError::Usage(error.to_string()))?;
+    Ok(Redactor::new(secrets.into_iter().map(|(_, value)| value)))
 }
 
 impl Cx {
@@ -245,15 +226,10 @@ async fn program(
     cancel: &Cancel,
 ) -> Result<PathBuf, ReleaseError> {
     let missing = |why: String| ReleaseError::Missing { tool: helm::TOOL.to_owned(), why };
-    let cache = ambient
-        .cache_home()
-        .ok_or_else(|| missing("neither HOME nor XDG_CACHE_HOME is set".to_owned()))?
-        .join("slipway/tools");
-    let lock = Lock::load(root, &cache).map_err(|error| ReleaseError::Usage(error.to_string()))?;
-    let base = ambient.base();
-    let env = base.into_iter().filter(|(name, _)| INSTALLER_ENV.iter().any(|known| name == *known)).collect();
-    let (platform, path) = (Platform::current(), ambient.path());
-    let provisioner = Provisioner::new(lock, cache, platform, path, env, Patience::default(), supervisor);
+    let provisioner = Provisioner::open(root, ambient, supervisor).map_err(|error| match error {
+        OpenError::NoPlace => missing(error.to_string()),
+        OpenError::Lock(error) => ReleaseError::Usage(error.to_string()),
+    })?;
     if let Some(tool) = provisioner.quick(helm::TOOL) {
         return Ok(tool.path);
     }

@@ -39,9 +39,9 @@ pub use platform::Platform;
 pub use progress::{Phase, ToolProgress};
 pub use status::{State, Status, Verified};
 pub use update::{Update, UpdateError};
-pub use work::INSTALLER_ENV;
 
 use crate::cancel::Cancel;
+use crate::config::Ambient;
 use crate::process::Supervisor;
 use failure::Failure;
 use home::{Found, Home, Manifest, Place};
@@ -49,11 +49,11 @@ use probe::Known;
 use progress::Progress;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use work::Work;
+use work::{INSTALLER_ENV, Work};
 
 /// A tool that can be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +95,28 @@ struct Setup {
     builds: Semaphore,
 }
 
+/// Why a repository's tools cannot be looked for.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no folder for caches.
+    #[error("neither HOME nor XDG_CACHE_HOME is set")]
+    NoPlace,
+    /// The lock file cannot be used.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
 impl Provisioner {
+    /// The provisioner of the repository at `root`, with the cache of the user of this environment.
+    pub fn open(root: &Path, ambient: &Ambient, supervisor: Supervisor) -> Result<Provisioner, OpenError> {
+        let cache = ambient.cache_home().ok_or(OpenError::NoPlace)?.join("slipway/tools");
+        let lock = Lock::load(root, &cache)?;
+        let installers = |(name, _): &(OsString, OsString)| INSTALLER_ENV.iter().any(|known| name == *known);
+        let env = ambient.base().into_iter().filter(installers).collect();
+        let (platform, path) = (Platform::current(), ambient.path());
+        Ok(Provisioner::new(lock, cache, platform, path, env, Patience::default(), supervisor))
+    }
+
     /// Makes a provisioner; nothing is read or written yet.
     ///
     /// `cache` is the folder that holds all installations. `search_path` is PATH, split. `env` holds those variables of

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 /// Variables of our own environment that pass to installers, as far as they pass to any child. They say where caches are and how the
 /// network is reached. What would weaken a check (`GOFLAGS`, `GOPRIVATE`) is not among them.
-pub const INSTALLER_ENV: &[&str] = &[
+pub(super) const INSTALLER_ENV: &[&str] = &[
     "HOME",
     "LANG",
     "LC_ALL",
