@@ -1,5 +1,6 @@
-//! Everything that the chosen nodes need, looked for before anything starts: provisioned tools, the team's own programs. What is
-//! missing becomes a preset for the nodes that need it, so that all of it is reported together.
+//! Everything that the chosen nodes need: provisioned tools, the team's own programs. What is at hand is known before anything
+//! starts; what is missing is fetched while nodes run that do not need it. What cannot be had becomes a preset for the nodes that
+//! need it, so that all of it is reported together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use xtask_core::engine::{Node, Preset, Program};
 use xtask_core::error::StageError;
 use xtask_core::ids::NodeId;
 use xtask_core::outcome::Why;
+use xtask_core::stage::Needs;
 use xtask_core::tools::provision::{Data, Provisioner, Recipe, ToolProgress, Unavailable};
 use xtask_core::tools::trivy;
 
@@ -98,10 +100,9 @@ impl Equipment {
 
     /// The nodes that cannot run, and why. A tool that cannot be had is an error in a strict run and a loud skip otherwise; a
     /// program that the team's own configuration names is always an error.
-    pub(crate) fn presets<N: Node>(&self, nodes: &[&N], strict: bool) -> BTreeMap<NodeId, Preset> {
+    pub(crate) fn presets(&self, nodes: &[(NodeId, Needs)], strict: bool) -> BTreeMap<NodeId, Preset> {
         let mut presets = BTreeMap::new();
-        for node in nodes {
-            let needs = node.needs();
+        for (node, needs) in nodes {
             let program = needs.programs.iter().find(|name| self.not_found.contains(*name));
             let tool = needs.tools.iter().find_map(|name| self.unavailable.get(*name));
             let preset = match (program, tool) {
@@ -112,7 +113,7 @@ impl Equipment {
                 (None, Some(unavailable)) => missing_tool(unavailable, strict),
                 (None, None) => continue,
             };
-            presets.insert(node.id(), preset);
+            presets.insert(node.clone(), preset);
         }
         presets
     }

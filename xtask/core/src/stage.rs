@@ -75,6 +75,13 @@ pub struct Needs {
     pub weight: Weight,
 }
 
+impl Needs {
+    /// Tools and programs, by name.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tools.iter().copied().chain(self.programs.iter().map(String::as_str))
+    }
+}
+
 /// What a stage costs while it runs; the scheduler keeps the sum within the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Weight {

@@ -5,20 +5,22 @@
 use jiff::civil::{Date, date};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use xtask_core::cancel::{Cancel, CancelSource};
 use xtask_core::config::{Limits, TerraformLimits, Timeouts, Vulnerabilities};
 use xtask_core::engine::files::FileSet;
 use xtask_core::engine::schedule::Capacity;
 use xtask_core::engine::stamps::Stamps;
-use xtask_core::engine::{Cx, Driver, Node, Planned, Preset, Setup};
+use xtask_core::engine::{Cx, Driver, Node, Planned, Preset, Program, Setup, Supplies};
 use xtask_core::error::{StageError, Transient};
 use xtask_core::event::Event;
-use xtask_core::ids::{NodeId, StageId};
+use xtask_core::ids::{NodeId, ServiceName, StageId};
 use xtask_core::outcome::{Verdict, Why};
 use xtask_core::process::Supervisor;
 use xtask_core::redact::Redactor;
@@ -140,7 +142,7 @@ async fn run_with(
     let setup = setup(folder.path(), deadline, cancel, events);
     let planned =
         Planned::new(setup, vec![Scripted { acts: acts.to_vec(), tries: Arc::clone(&tries) }]).unwrap();
-    let report = planned.run(BTreeMap::new(), presets).await;
+    let report = planned.run(Supplies { presets, ..Supplies::default() }, ready(Supplies::default())).await;
     let mut all = Vec::new();
     while let Ok(event) = inbox.try_recv() {
         all.push(event);
@@ -265,8 +267,108 @@ async fn a_stage_that_changes_the_world_runs_every_time_and_has_no_key() {
         let (events, _inbox) = mpsc::unbounded_channel();
         let setup = setup(folder.path(), Duration::from_secs(600), cancel, events);
         let planned = Planned::new(setup, vec![Counted(Arc::clone(&tries))]).unwrap();
-        let report = planned.run(BTreeMap::new(), BTreeMap::new()).await;
+        let report = planned.run(Supplies::default(), ready(Supplies::default())).await;
         let stage = &report.stages[0];
         assert_eq!((&stage.facts, stage.cached, &stage.key), (&json!(run), false, &None));
     }
+}
+
+/// A stage of a service that needs a tool or nothing, and says when it ran.
+#[derive(Debug)]
+struct Tooled {
+    service: &'static str,
+    tools: Vec<&'static str>,
+    ran: Arc<Notify>,
+}
+
+impl Stage for Tooled {
+    const ID: StageId = StageId::Lint;
+    type Kind = Pure;
+    type Facts = ();
+
+    fn needs(&self) -> Needs {
+        Needs { tools: self.tools.clone(), ..Needs::default() }
+    }
+
+    async fn run(&self, cx: &Cx) -> Result<(), StageError> {
+        self.ran.notify_one();
+        for tool in &self.tools {
+            cx.program(tool)?;
+        }
+        Ok(())
+    }
+
+    fn judge(&self, (): &(), _: &Limits, _: Date) -> Verdict {
+        Verdict::clean()
+    }
+}
+
+impl Node for Tooled {
+    fn id(&self) -> NodeId {
+        NodeId::of(StageId::Lint, ServiceName::try_from(self.service.to_owned()).unwrap())
+    }
+
+    fn needs(&self) -> Needs {
+        Stage::needs(self)
+    }
+
+    async fn drive(&self, driver: Driver) -> StageRecord {
+        driver.pure(self).await
+    }
+}
+
+/// Two services: `needy` waits for a tool that is only there when `plain` has run, as `late` then says.
+async fn run_with_late(late: Supplies) -> RunReport {
+    let folder = tempfile::tempdir().unwrap();
+    let (_source, cancel) = CancelSource::new();
+    let (events, _inbox) = mpsc::unbounded_channel();
+    let setup = setup(folder.path(), Duration::from_secs(600), cancel, events);
+    let ran = Arc::new(Notify::new());
+    let nodes = vec![
+        Tooled { service: "needy", tools: vec!["helm"], ran: Arc::default() },
+        Tooled { service: "plain", tools: Vec::new(), ran: Arc::clone(&ran) },
+    ];
+    let planned = Planned::new(setup, nodes).unwrap();
+    let late = async move {
+        ran.notified().await;
+        late
+    };
+    planned.run(Supplies::default(), late).await
+}
+
+fn named<'r>(report: &'r RunReport, service: &str) -> &'r StageRecord {
+    report
+        .stages
+        .iter()
+        .find(|stage| stage.service.as_ref().is_some_and(|name| name.as_str() == service))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_needs_no_tool_runs_while_tools_are_fetched_and_the_rest_runs_when_they_are_there() {
+    let helm = Program {
+        name: "helm".to_owned(),
+        version: "1".to_owned(),
+        path: "/helm".into(),
+        digest: "d".to_owned(),
+        extra_path: None,
+        notes: Vec::new(),
+    };
+    let programs = BTreeMap::from([("helm".to_owned(), helm)]);
+    let report = run_with_late(Supplies { programs, ..Supplies::default() }).await;
+    assert_eq!(named(&report, "plain").outcome, OutcomeKind::Passed);
+    assert_eq!(named(&report, "needy").outcome, OutcomeKind::Passed);
+}
+
+#[tokio::test]
+async fn a_tool_that_turns_out_not_to_be_had_keeps_only_what_needs_it_from_running() {
+    let node = NodeId::of(StageId::Lint, ServiceName::try_from("needy".to_owned()).unwrap());
+    let why = Why::Unreachable { tool: "helm".to_owned(), tried: vec!["path: not on PATH".to_owned()] };
+    let presets = BTreeMap::from([(node, Preset::Skip(why.clone()))]);
+    let report = run_with_late(Supplies { presets, ..Supplies::default() }).await;
+    assert_eq!(named(&report, "plain").outcome, OutcomeKind::Passed);
+    assert_eq!(
+        (named(&report, "needy").outcome, named(&report, "needy").skipped.as_ref()),
+        (OutcomeKind::Skipped, Some(&why))
+    );
 }

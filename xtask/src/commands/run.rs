@@ -15,13 +15,14 @@ use xtask_core::cancel::Cancel;
 use xtask_core::engine::files::Listing;
 use xtask_core::engine::schedule::Capacity;
 use xtask_core::engine::stamps::Stamps;
-use xtask_core::engine::{Node, Planned, Preset, Setup};
+use xtask_core::engine::{Node, Planned, Preset, Setup, Supplies};
 use xtask_core::error::ExitCode;
 use xtask_core::event::Event;
 use xtask_core::ids::{NodeId, StageId};
 use xtask_core::process::query;
 use xtask_core::report::RunReport;
 use xtask_core::reporters::{self, Reporters};
+use xtask_core::stage::Needs;
 use xtask_core::tools::provision::{Provisioner, ToolProgress};
 
 /// A run that is set up: its graph, what it has, and what keeps nodes from running.
@@ -83,16 +84,19 @@ pub(crate) async fn run<N: Node>(
     }
     let own = session.own_folder()?;
     let reporters = tokio::spawn(report(inbox, new_reporters(session, &own, results)));
-    let Prepared { planned, mut equipment, provisioner, missing, mut presets } = prepared;
+    let Prepared { planned, equipment, provisioner, missing, mut presets } = prepared;
     planned.announce();
-    if !missing.is_empty() {
-        equipment.fetch(&missing, &provisioner, &cancel, |step| send_progress(&events, step)).await;
-    }
-    let active: Vec<&N> = planned.nodes().iter().filter(|node| !presets.contains_key(&node.id())).collect();
+    let active = planned.nodes().iter().filter(|node| !presets.contains_key(&node.id()));
+    let active: Vec<(NodeId, Needs)> = active.map(|node| (node.id(), node.needs())).collect();
     presets.extend(equipment.presets(&active, session.strict));
-    let programs = equipment.programs;
-    drop(events);
-    let report = planned.run(programs, presets).await;
+    let late = async move {
+        let mut fetched = Equipment::default();
+        if !missing.is_empty() {
+            fetched.fetch(&missing, &provisioner, &cancel, |step| send_progress(&events, step)).await;
+        }
+        Supplies { presets: fetched.presets(&active, session.strict), programs: fetched.programs }
+    };
+    let report = planned.run(Supplies { programs: equipment.programs, presets }, late).await;
     session.supervisor.clone().shutdown().await;
     prune_runs(&own);
     let code = ExitCode::of(report.run.exit_code);

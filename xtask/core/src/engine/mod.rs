@@ -22,5 +22,5 @@ pub mod store;
 pub use cx::{Call, Cx, Program, Ran};
 pub use drive::Driver;
 pub use forecast::{Fate, Forecast, Why};
-pub use run::{Node, Planned, Preset};
+pub use run::{Node, Planned, Preset, Supplies};
 pub use shared::{Setup, Shared};

@@ -27,13 +27,22 @@ pub trait Node: Send + Sync + 'static {
     fn drive(&self, driver: Driver) -> impl Future<Output = StageRecord> + Send;
 }
 
-/// What is known about a node before the run starts, and keeps it from running.
+/// What is known about a node before it starts, and keeps it from running.
 #[derive(Debug)]
 pub enum Preset {
     /// It is skipped.
     Skip(Why),
     /// It cannot start.
     Broke(StageError),
+}
+
+/// What nodes need, as far as it is known.
+#[derive(Debug, Default)]
+pub struct Supplies {
+    /// Tools and programs, by name.
+    pub programs: BTreeMap<String, Program>,
+    /// Nodes that cannot or shall not run.
+    pub presets: BTreeMap<NodeId, Preset>,
 }
 
 /// How often results are kept, and slow stages looked for, while a run goes on.
@@ -87,33 +96,31 @@ impl<N: Node> Planned<N> {
         });
     }
 
-    /// Runs the nodes and gives the report. Presets stand in for nodes that cannot or shall not run.
-    pub async fn run(
-        self,
-        programs: BTreeMap<String, Program>,
-        presets: BTreeMap<NodeId, Preset>,
-    ) -> RunReport {
+    /// Runs the nodes and gives the report. Nodes that need a tool which is not at hand are held until `late` has it, or knows why
+    /// it cannot be had; the others do not wait for them.
+    pub async fn run(self, at_hand: Supplies, late: impl Future<Output = Supplies>) -> RunReport {
         let started = jiff::Timestamp::now();
         let Planned { shared, graph, nodes, needs, expected } = self;
+        let Supplies { programs, presets } = at_hand;
+        let held = needs.iter().map(|needs| !needs.names().all(|name| programs.contains_key(name))).collect();
         shared.equip(programs);
         let durations: Vec<u64> = expected.iter().map(|known| known.unwrap_or(UNKNOWN_MS)).collect();
         let weights = needs.iter().map(|needs| needs.weight).collect();
         let ids = graph.nodes().to_vec();
         let schedule =
-            Schedule::new(graph, &durations, weights, shared.setup.capacity, shared.setup.keep_going);
+            Schedule::new(graph, &durations, weights, held, shared.setup.capacity, shared.setup.keep_going);
         let mut run = Run {
             began: Instant::now(),
             nodes: nodes.into_iter().map(Arc::new).collect(),
             ids,
             schedule,
-            presets,
             tasks: JoinSet::new(),
             running: BTreeMap::new(),
             records: Vec::new(),
             shared,
         };
-        run.report_presets();
-        run.drive_all().await;
+        run.report(presets);
+        run.drive_all(late).await;
         run.finish(started).await
     }
 }
@@ -132,7 +139,6 @@ struct Run<N> {
     nodes: Vec<Arc<N>>,
     ids: Vec<NodeId>,
     schedule: Schedule,
-    presets: BTreeMap<NodeId, Preset>,
     tasks: JoinSet<StageRecord>,
     running: BTreeMap<Id, Running>,
     records: Vec<StageRecord>,
@@ -140,10 +146,10 @@ struct Run<N> {
 }
 
 impl<N: Node> Run<N> {
-    /// All that is missing is reported together, before anything starts.
-    fn report_presets(&mut self) {
+    /// All that is missing is reported together, before anything that needs it starts.
+    fn report(&mut self, mut presets: BTreeMap<NodeId, Preset>) {
         for at in 0..self.ids.len() {
-            if let Some(preset) = self.presets.remove(&self.ids[at]) {
+            if let Some(preset) = presets.remove(&self.ids[at]) {
                 let driver = self.driver(at);
                 let record = match preset {
                     Preset::Skip(why) => driver.skipped(why),
@@ -158,7 +164,9 @@ impl<N: Node> Run<N> {
         Driver { shared: Arc::clone(&self.shared), node: self.ids[at].clone() }
     }
 
-    async fn drive_all(&mut self) {
+    async fn drive_all(&mut self, late: impl Future<Output = Supplies>) {
+        let mut late = std::pin::pin!(late);
+        let mut complete = false;
         let mut tick = tokio::time::interval_at(Instant::now() + TICK, TICK);
         let cancel = self.shared.setup.cancel.clone();
         loop {
@@ -173,12 +181,22 @@ impl<N: Node> Run<N> {
                 }
                 Next::Done => return,
                 Next::Wait => tokio::select! {
-                    joined = self.tasks.join_next_with_id() => self.joined(joined),
+                    supplies = &mut late, if !complete => {
+                        complete = true;
+                        self.complete(supplies);
+                    }
+                    Some(joined) = self.tasks.join_next_with_id() => self.joined(joined),
                     _ = tick.tick() => self.tick().await,
                     () = cancel.raised() => {}
                 },
             }
         }
+    }
+
+    fn complete(&mut self, Supplies { programs, presets }: Supplies) {
+        self.shared.equip(programs);
+        self.report(presets);
+        self.schedule.release();
     }
 
     fn start(&mut self, at: usize) {
@@ -189,21 +207,20 @@ impl<N: Node> Run<N> {
         self.running.insert(handle.id(), Running { at, since, slow_at: since + SLOW });
     }
 
-    fn joined(&mut self, joined: Option<Result<(Id, StageRecord), tokio::task::JoinError>>) {
+    fn joined(&mut self, joined: Result<(Id, StageRecord), tokio::task::JoinError>) {
         match joined {
-            Some(Ok((id, record))) => {
+            Ok((id, record)) => {
                 if let Some(running) = self.running.remove(&id) {
                     self.ended(running.at, record);
                 }
             }
-            Some(Err(error)) => {
+            Err(error) => {
                 if let Some(running) = self.running.remove(&error.id()) {
                     let bug = StageError::Bug(format!("{} panicked: {error}", self.ids[running.at]));
                     let record = self.driver(running.at).broken(bug);
                     self.ended(running.at, record);
                 }
             }
-            None => {}
         }
     }
 
@@ -242,8 +259,7 @@ impl<N: Node> Run<N> {
     }
 
     async fn stop(&mut self) {
-        while !self.tasks.is_empty() {
-            let joined = self.tasks.join_next_with_id().await;
+        while let Some(joined) = self.tasks.join_next_with_id().await {
             self.joined(joined);
         }
         for at in self.schedule.not_started() {

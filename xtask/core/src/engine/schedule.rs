@@ -54,6 +54,8 @@ pub struct Schedule {
     /// Indices that have not started, the longest remaining chain first.
     waiting: Vec<usize>,
     weights: Vec<Weight>,
+    /// What may not start yet, because something that it needs is still fetched.
+    held: Vec<bool>,
     states: Vec<State>,
     capacity: Capacity,
     /// What runs now, kept as a sum: asked for each waiting node at each step.
@@ -70,11 +72,12 @@ struct Load {
 }
 
 impl Schedule {
-    /// A schedule of `graph` with expected durations and weights, both by index.
+    /// A schedule of `graph` with expected durations, weights, and what is held until [`Schedule::release`]; all by index.
     pub fn new(
         graph: Graph,
         durations: &[u64],
         weights: Vec<Weight>,
+        held: Vec<bool>,
         capacity: Capacity,
         keep_going: bool,
     ) -> Schedule {
@@ -86,6 +89,7 @@ impl Schedule {
             graph,
             waiting,
             weights,
+            held,
             states,
             capacity,
             load: Load::default(),
@@ -104,7 +108,7 @@ impl Schedule {
             if self.failed && !self.keep_going {
                 return Next::Skip(at, Why::FailFast);
             }
-            if self.is_ready(at) && self.has_room(at) {
+            if !self.held[at] && self.is_ready(at) && self.has_room(at) {
                 self.waiting.remove(position);
                 self.states[at] = State::Running;
                 self.load.nodes += 1;
@@ -127,6 +131,11 @@ impl Schedule {
         }
         self.failed |= how == Ended::Failed;
         self.states[at] = if how == Ended::Passed { State::Passed } else { State::Ended };
+    }
+
+    /// Lets everything start that was held.
+    pub fn release(&mut self) {
+        self.held.fill(false);
     }
 
     /// The indices that have not started, for a run that is being stopped.
@@ -170,7 +179,7 @@ mod tests {
             (StageId::Iac, &[], &[StageId::Build]),
         ]))
         .unwrap();
-        Schedule::new(graph, &[5, 10, 20, 1], weights.to_vec(), TWO_CORES, keep_going)
+        Schedule::new(graph, &[5, 10, 20, 1], weights.to_vec(), vec![false; 4], TWO_CORES, keep_going)
     }
 
     const LIGHT: Weight = Weight { cores: 1, memory_mib: 100 };
@@ -188,6 +197,18 @@ mod tests {
         schedule.ended(2, Ended::Passed);
         schedule.ended(3, Ended::Passed);
         assert_eq!(schedule.step(), Next::Done);
+    }
+
+    #[test]
+    fn what_is_held_lets_the_others_go_first_and_starts_when_it_is_released() {
+        let mut schedule = schedule(false, [LIGHT; 4]);
+        schedule.held[1] = true;
+        assert_eq!(schedule.step(), Next::Start(0));
+        assert_eq!(schedule.step(), Next::Wait, "what needs a held node waits with it");
+        schedule.ended(0, Ended::Passed);
+        assert_eq!(schedule.step(), Next::Wait, "a run with held nodes is not done");
+        schedule.release();
+        assert_eq!(schedule.step(), Next::Start(1));
     }
 
     #[test]

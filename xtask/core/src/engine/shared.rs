@@ -21,7 +21,7 @@ use jiff::civil::Date;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
@@ -86,7 +86,7 @@ pub struct Shared {
     facts: Mutex<BTreeMap<NodeId, Arc<serde_json::Value>>>,
     pending: Mutex<Vec<Pending>>,
     budget: Budget,
-    programs: OnceLock<BTreeMap<String, Program>>,
+    programs: Mutex<BTreeMap<String, Program>>,
 }
 
 impl Shared {
@@ -102,19 +102,18 @@ impl Shared {
             facts: Mutex::default(),
             pending: Mutex::default(),
             budget: Budget::default(),
-            programs: OnceLock::new(),
+            programs: Mutex::default(),
             setup,
         }
     }
 
-    /// Takes the tools and programs that nodes need, by name. Once, before anything runs.
+    /// Takes tools and programs that nodes need, by name, before anything that needs them runs.
     pub(super) fn equip(&self, programs: BTreeMap<String, Program>) {
-        // A second set would change keys of nodes that have already run; the first one stays.
-        let _ = self.programs.set(programs);
-    }
-
-    fn find_program(&self, name: &str) -> Option<&Program> {
-        self.programs.get()?.get(name)
+        let mut known = lock(&self.programs);
+        for (name, program) in programs {
+            // Another program of that name would change keys of nodes that have already run; the first one stays.
+            known.entry(name).or_insert(program);
+        }
     }
 
     /// The input key of a node, part by part. The nodes that it waits for must have ended.
@@ -133,10 +132,12 @@ impl Shared {
             let value = self.setup.variables.get(name.as_str()).and_then(Option::as_deref);
             parts.content(Part::Variable(name.as_str().to_owned()), value.map(str::as_bytes));
         }
-        for name in needs.tools.iter().copied().chain(needs.programs.iter().map(String::as_str)) {
-            let digest = self.find_program(name).map(|program| program.digest.as_bytes());
+        let programs = lock(&self.programs);
+        for name in needs.names() {
+            let digest = programs.get(name).map(|program| program.digest.as_bytes());
             parts.content(Part::Tool(name.to_owned()), digest);
         }
+        drop(programs);
         let facts = lock(&self.facts);
         for before in needs.after.iter().chain(&needs.prefers) {
             let text = facts.get(before).map(|value| value.to_string());
@@ -173,9 +174,10 @@ impl Shared {
                 env.insert(name.as_str().into(), value.into());
             }
         }
-        let wanted = needs.tools.iter().copied().chain(needs.programs.iter().map(String::as_str));
+        let known = lock(&self.programs);
         let programs =
-            wanted.filter_map(|name| Some((name.to_owned(), self.find_program(name)?.clone()))).collect();
+            needs.names().filter_map(|name| Some((name.to_owned(), known.get(name)?.clone()))).collect();
+        drop(known);
         let facts = lock(&self.facts);
         let before = needs.after.iter().chain(&needs.prefers);
         let upstream =
