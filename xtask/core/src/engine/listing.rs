@@ -3,7 +3,7 @@
 //!
 //! Only saves time: whatever is in doubt is asked again, and an answer that cannot be kept is no error.
 
-use super::files::OWN_FOLDER;
+use super::snapshot::OWN_FOLDER;
 use super::store;
 use crate::process::query::{self, QueryError};
 use std::fs;

@@ -1,6 +1,6 @@
 //! Graph, schedule, cache, run. Names no stage and no tool: nodes come from outside as [`Node`]s, programs as [`Program`]s.
 //!
-//! From the inside out: `store`, `stamps` (files that survive a crash), [`files`], [`key`], [`cache`], [`history`] (what decides
+//! From the inside out: `store`, `stamps` (files that survive a crash), [`files`], [`snapshot`], [`key`], [`cache`], [`history`] (what decides
 //! a result and what is known of it), [`graph`], [`schedule`] (pure: who runs next), `drive` (one stage), `run` (all of them).
 
 pub mod cache;
@@ -16,6 +16,7 @@ mod retry;
 mod run;
 pub mod schedule;
 mod shared;
+pub mod snapshot;
 pub mod stamps;
 pub mod store;
 
