@@ -51,7 +51,7 @@ async fn a_module_is_built_with_the_checksum_database_on_whatever_the_user_has_s
     let calls = said(&bench, "go.calls");
     assert!(
         calls.starts_with(
-            "install -trimpath -ldflags=-X main.version=1.2.3 a.example/m/cmd/other@v1.2.3\nversion -m "
+            "install -trimpath -gcflags=all=-dwarf=false -ldflags=-s -w -X main.version=1.2.3 a.example/m/cmd/other@v1.2.3\nversion -m "
         ),
         "{calls}"
     );
@@ -95,7 +95,12 @@ async fn a_package_in_a_module_of_ours_is_built_from_the_committed_files() {
     fs::write(module.join("go.sum"), "x\n").unwrap();
     let tool = bench.ensure().await.unwrap();
     let calls = said(&bench, "go.calls");
-    assert!(calls.starts_with("build -trimpath -mod=readonly -tags=a,b_c -o "), "{calls}");
+    assert!(
+        calls.starts_with(
+            "build -trimpath -mod=readonly -gcflags=all=-dwarf=false -ldflags=-s -w -tags=a,b_c -o "
+        ),
+        "{calls}"
+    );
     // The committed files decide: other ones are another installation.
     fs::write(module.join("go.sum"), "y\n").unwrap();
     assert_eq!(bench.provisioner().quick("tool"), None);

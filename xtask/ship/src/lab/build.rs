@@ -192,7 +192,8 @@ async fn compile(
     let flags = format!(
         "-ldflags=-s -w {version}.gitVersion=v{KUBERNETES} {version}.gitMajor={major} {version}.gitMinor={minor}"
     );
-    command.args = ["build", "-v", "-trimpath", "-mod=readonly"].map(Into::into).into();
+    command.args =
+        ["build", "-v", "-trimpath", "-mod=readonly", "-gcflags=all=-dwarf=false"].map(Into::into).into();
     command.args.extend([flags.into(), "-o".into(), bin.join("").into_os_string()]);
     command.args.extend(packages.iter().map(Into::into));
     for (name, value) in [("CGO_ENABLED", "0"), ("GOWORK", "off"), ("GOFLAGS", "-buildvcs=false")] {
