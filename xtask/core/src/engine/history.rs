@@ -1,6 +1,6 @@
-//! What each node did in its last runs: how long it took, and from which inputs. Serves the schedule, the expected time and `why`.
+//! What each node did in the last runs: how long it took, and from which inputs. Serves the schedule, the expected time and `why`.
 //!
-//! Losing it costs nothing but better guesses; it never decides a result.
+//! One file a run, written when it ends: one a node would be the most expensive part of a short one. Losing it costs nothing but better guesses; it never decides a result.
 
 use crate::engine::key::Parts;
 use crate::engine::store;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 const KIND: &str = "slipway-history";
 const VERSION: u32 = 1;
-const KEEP: usize = 12;
+const KEEP_RUNS: usize = 50;
 
 /// One time that a node really ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,8 +40,8 @@ impl History {
         History { folder: folder.to_owned() }
     }
 
-    fn file(&self, node: &NodeId) -> PathBuf {
-        self.folder.join("history").join(node.file_stem())
+    fn runs(&self) -> PathBuf {
+        self.folder.join("past")
     }
 
     fn manifest(&self, digest: &str) -> PathBuf {
@@ -50,10 +50,13 @@ impl History {
 
     /// The past of a node, oldest first.
     pub fn of(&self, node: &NodeId) -> Vec<Past> {
-        store::unseal(&self.file(node), KIND, VERSION)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default()
+        let runs = files_in(&self.runs());
+        let read = runs.iter().filter_map(|run| {
+            let bytes = store::unseal(run, KIND, VERSION).ok()?;
+            let mut nodes: BTreeMap<String, Past> = serde_json::from_slice(&bytes).ok()?;
+            nodes.remove(&node.to_string())
+        });
+        read.collect()
     }
 
     /// The expected durations in milliseconds, by the node's name: of the last run that ended by itself. One file for all nodes,
@@ -82,14 +85,19 @@ impl History {
         }
     }
 
-    /// Adds a run. Failure is not worth a word: the next guess is worse, that is all.
-    pub fn add(&self, node: &NodeId, past: Past) {
-        let mut all = self.of(node);
-        all.push(past);
-        let surplus = all.len().saturating_sub(KEEP);
-        all.drain(..surplus);
-        if let Ok(bytes) = serde_json::to_vec(&all) {
-            let _ = store::seal(&self.file(node), KIND, VERSION, &bytes);
+    /// Adds what the nodes of a run did, by their names. Runs are sorted by their ids. Failure is not worth a word: the next guess is
+    /// worse, that is all.
+    pub fn add(&self, run: &str, nodes: &BTreeMap<String, Past>) {
+        if nodes.is_empty() {
+            return;
+        }
+        if let Ok(bytes) = serde_json::to_vec(nodes) {
+            let _ = store::seal(&self.runs().join(run), KIND, VERSION, &bytes);
+        }
+        let mut all = files_in(&self.runs());
+        let surplus = all.len().saturating_sub(KEEP_RUNS);
+        for old in all.drain(..surplus) {
+            let _ = fs::remove_file(old);
         }
     }
 
@@ -123,13 +131,21 @@ impl History {
     }
 }
 
+/// The files of a folder, sorted by name.
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let items = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = items.map(|item| item.path()).collect();
+    files.sort();
+    files
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ids::StageId;
 
-    fn past(duration_ms: u64, outcome: OutcomeKind) -> Past {
-        Past { run: "r".into(), outcome, duration_ms, parts: Parts::default() }
+    fn past(run: &str) -> Past {
+        Past { run: run.into(), outcome: OutcomeKind::Passed, duration_ms: 1, parts: Parts::default() }
     }
 
     #[test]
@@ -145,15 +161,18 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_runs_are_kept_and_a_damaged_file_means_no_past() {
+    fn only_the_last_runs_are_kept_and_a_damaged_file_costs_that_run_only() {
         let folder = tempfile::tempdir().unwrap();
         let history = History::new(folder.path());
         let node = NodeId::repository(StageId::Iac);
-        for number in 0..30 {
-            history.add(&node, past(number, OutcomeKind::Passed));
+        for number in 0..KEEP_RUNS + 10 {
+            let run = format!("run-{number:03}");
+            history.add(&run, &BTreeMap::from([("iac".to_owned(), past(&run))]));
         }
-        assert_eq!(history.of(&node).len(), KEEP);
-        fs::write(history.file(&node), "x").unwrap();
-        assert!(history.of(&node).is_empty());
+        history.add("run-999", &BTreeMap::from([("chart".to_owned(), past("run-999"))]));
+        let runs: Vec<String> = history.of(&node).into_iter().map(|past| past.run).collect();
+        assert_eq!((runs.len(), runs[0].as_str()), (KEEP_RUNS - 1, "run-011"), "oldest first");
+        fs::write(history.runs().join("run-020"), "x").unwrap();
+        assert_eq!(history.of(&node).len(), KEEP_RUNS - 2);
     }
 }

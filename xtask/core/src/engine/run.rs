@@ -272,6 +272,7 @@ impl<N: Node> Run<N> {
         self.keep().await;
         self.shared.save_stamps();
         self.shared.keep_timings(&self.records);
+        self.shared.keep_history();
         let code = ExitCode::worst(self.records.iter().map(|record| ExitCode::of(record.exit_code)));
         let run = RunInfo {
             id: self.shared.setup.run_id.clone(),

@@ -86,6 +86,7 @@ pub struct Shared {
     selections: Mutex<BTreeMap<Vec<String>, String>>,
     facts: Mutex<BTreeMap<NodeId, Arc<serde_json::Value>>>,
     pending: Mutex<Vec<Pending>>,
+    past: Mutex<BTreeMap<String, Past>>,
     budget: Budget,
     programs: Mutex<BTreeMap<String, Program>>,
 }
@@ -102,6 +103,7 @@ impl Shared {
             selections: Mutex::default(),
             facts: Mutex::default(),
             pending: Mutex::default(),
+            past: Mutex::default(),
             budget: Budget::default(),
             programs: Mutex::default(),
             setup,
@@ -225,7 +227,12 @@ impl Shared {
             let files = &self.setup.files;
             self.history.keep_manifest(digest, || files.manifest(&files.select(&needs.inputs)));
         }
-        self.history.add(node, past);
+        lock(&self.past).insert(node.to_string(), past);
+    }
+
+    /// Keeps what the nodes of this run did.
+    pub(super) fn keep_history(&self) {
+        self.history.add(&self.setup.run_id, &lock(&self.past));
     }
 
     pub(super) fn expected(&self, nodes: &[NodeId]) -> Vec<Option<u64>> {

@@ -4,12 +4,11 @@
 use super::files::FileSet;
 use super::listing;
 use crate::ids::sha256;
-use crate::process::query::{self, QueryError};
+use crate::process::query::{self, QueryError, Question};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 
 /// Where a run keeps its own files; never an input, whatever a glob says.
 pub const OWN_FOLDER: &str = "target/xtask/";
@@ -30,62 +29,67 @@ pub enum FilesError {
     },
 }
 
-/// A snapshot that is being taken.
+/// A snapshot that is being taken: git works while something else is done.
 #[derive(Debug)]
-pub struct Listing(JoinHandle<Result<FileSet, FilesError>>);
+pub struct Listing {
+    root: PathBuf,
+    status: Option<Result<Question, QueryError>>,
+}
+
+impl FileSet {
+    /// Takes a snapshot of everything below `root`.
+    pub fn snapshot(root: &Path) -> Result<FileSet, FilesError> {
+        FileSet::begin(root.to_owned()).wait()
+    }
+
+    /// Begins to take a snapshot: git needs as long as all else that a command does before its first stage.
+    pub fn begin(root: PathBuf) -> Listing {
+        let in_git = match fs::symlink_metadata(root.join(".git")) {
+            Ok(_) => true,
+            // A root inside a larger checkout, or no git at all. Asking git costs a spawn, once, on the slower path.
+            Err(_) => query::ask(&root, "git", &["rev-parse", "--is-inside-work-tree"], None)
+                .is_ok_and(|answer| answer.starts_with(b"true")),
+        };
+        let status = in_git.then(|| query::start(&root, "git", &STATUS, None));
+        Listing { root, status }
+    }
+}
+
+/// `--no-optional-locks`: a run must never make somebody's `git commit` fail by holding the index for a moment.
+const STATUS: [&str; 8] = [
+    "--no-optional-locks",
+    "status",
+    "--porcelain=v2",
+    "-z",
+    "--untracked-files=all",
+    "--no-renames",
+    "--",
+    ".",
+];
 
 impl Listing {
     /// The snapshot, once it is there.
     pub fn wait(self) -> Result<FileSet, FilesError> {
-        // A panic of the thread goes on here: it is one of this program, wherever it happened.
-        self.0.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    }
-}
-
-impl FileSet {
-    /// Begins to take a snapshot, in a thread: git needs as long as all else that a command does before its first stage.
-    pub fn begin(root: PathBuf) -> Listing {
-        Listing(std::thread::spawn(move || FileSet::snapshot(&root)))
-    }
-
-    /// Takes a snapshot of everything below `root`.
-    pub fn snapshot(root: &Path) -> Result<FileSet, FilesError> {
-        match fs::symlink_metadata(root.join(".git")) {
-            Ok(_) => from_git(root),
-            // A root inside a larger checkout, or no git at all. Asking git costs a spawn, once, on the slower path.
-            Err(_) => match query::ask(root, "git", &["rev-parse", "--is-inside-work-tree"], None) {
-                Ok(answer) if answer.starts_with(b"true") => from_git(root),
-                Ok(_) | Err(_) => from_walk(root),
-            },
+        let Listing { root, status } = self;
+        match status {
+            Some(status) => {
+                let status = status?;
+                let listed = listing::of(&root)?;
+                from_git(&root, &listed, &status.answer()?)
+            }
+            None => from_walk(&root),
         }
     }
 }
 
-fn from_git(root: &Path) -> Result<FileSet, FilesError> {
-    // `--no-optional-locks`: a run must never make somebody's `git commit` fail by holding the index for a moment.
-    let status_args = [
-        "--no-optional-locks",
-        "status",
-        "--porcelain=v2",
-        "-z",
-        "--untracked-files=all",
-        "--no-renames",
-        "--",
-        ".",
-    ];
-    let (listed, status) = std::thread::scope(|scope| {
-        let status = scope.spawn(|| query::ask(root, "git", &status_args, None));
-        let listed = listing::of(root);
-        (listed, status.join().unwrap_or_else(|_| Ok(Vec::new())))
-    });
-    let listed = listed?;
-    let status = status?;
+/// What the index lists, with what differs from it.
+fn from_git(root: &Path, listed: &[u8], status: &[u8]) -> Result<FileSet, FilesError> {
     let prefix = if status.is_empty() { Vec::new() } else { prefix(root)? };
-    let dirty = parse_status(&status, &prefix);
+    let dirty = parse_status(status, &prefix);
     let ids = hash_contents(root, &prefix, &dirty)?;
     let mut overlay = dirty.into_iter().zip(ids).peekable();
     let mut set = FileSet::with_capacity(listed.len());
-    let mut rest = listed.as_slice();
+    let mut rest = listed;
     // A search byte by byte would be the longest part of a run with nothing to do, in a build without optimization.
     while let Some(end) = memchr::memchr(0, rest) {
         let line = &rest[..end];

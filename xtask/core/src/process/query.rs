@@ -3,8 +3,18 @@
 //! supervisor instead.
 
 use std::ffi::OsStr;
+use std::io::{self, Write};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
+use std::thread::JoinHandle;
+
+/// A program that was asked and may not have answered yet.
+#[derive(Debug)]
+pub struct Question {
+    program: String,
+    child: Child,
+    writer: Option<JoinHandle<io::Result<()>>>,
+}
 
 /// Runs a program to its end in `directory` and gives its standard output, or what went wrong in one sentence.
 ///
@@ -15,27 +25,47 @@ pub fn ask<S: AsRef<OsStr>>(
     args: &[S],
     input: Option<&[u8]>,
 ) -> Result<Vec<u8>, QueryError> {
+    start(directory, program, args, input)?.answer()
+}
+
+/// The same in two parts, so that something else can be done while the program works.
+pub fn start<S: AsRef<OsStr>>(
+    directory: &Path,
+    program: &str,
+    args: &[S],
+    input: Option<&[u8]>,
+) -> Result<Question, QueryError> {
     #[expect(clippy::disallowed_methods, reason = "this module is one of the places that spawn")]
     let mut command = std::process::Command::new(program);
     command.args(args).current_dir(directory).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
-    let failed = |why: String| QueryError { program: program.to_owned(), why };
-    let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+    let failed = |error: io::Error| QueryError { program: program.to_owned(), why: error.to_string() };
+    let mut child = command.spawn().map_err(failed)?;
     let writer = input
         .map(<[u8]>::to_vec)
         .zip(child.stdin.take())
-        .map(|(bytes, mut pipe)| std::thread::spawn(move || std::io::Write::write_all(&mut pipe, &bytes)));
-    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
-    if let Some(writer) = writer {
-        // A program that stops reading early says why by its exit status, which is looked at next.
-        let _ = writer.join();
-    }
-    if output.status.success() {
-        Ok(output.stdout)
-    } else {
+        .map(|(bytes, mut pipe)| std::thread::spawn(move || pipe.write_all(&bytes)));
+    Ok(Question { program: program.to_owned(), child, writer })
+}
+
+impl Question {
+    /// Waits for the end and gives the standard output, or what went wrong.
+    pub fn answer(self) -> Result<Vec<u8>, QueryError> {
+        let Question { program, child, writer } = self;
+        let output = match child.wait_with_output() {
+            Ok(output) => output,
+            Err(error) => return Err(QueryError { program, why: error.to_string() }),
+        };
+        if let Some(writer) = writer {
+            // A program that stops reading early says why by its exit status, which is looked at next.
+            let _ = writer.join();
+        }
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
         let said = String::from_utf8_lossy(&output.stderr);
         let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
-        Err(failed(format!("{}: {last}", output.status)))
+        Err(QueryError { program, why: format!("{}: {last}", output.status) })
     }
 }
 
