@@ -1,15 +1,16 @@
 //! Gathers what guards look at: from the cluster, the registry and what Helm renders. Changes nothing, and has no opinion.
 
 use super::clock;
+use super::cloud;
 use super::error::ReleaseError;
-use super::guards::{Facts, Scaled, Tight};
+use super::guards::{Facts, Look, Scaled, Tight};
 use super::journal::Journal;
 use super::objects::{self, Object};
 use super::open::Cx;
 use super::plan::WayBack;
-use super::registry;
 use super::trial::{Trial, Tried};
 use crate::helm::{Hook, Rendered, digest};
+use crate::push;
 use serde_json::Value;
 
 /// All that was found.
@@ -45,12 +46,17 @@ pub(crate) async fn gather(
     }
     let facts = Facts {
         cluster_uid: cx.cluster.uid().to_owned(),
+        cloud: cloud::look(&cx.env, &cx.cluster).await,
+        ci: cx.ambient.ci(),
         namespace: namespace_label(cx).await?,
         labels: labels(&target),
         git_ref: cx.git_ref.clone(),
         today: clock::now().to_zoned(jiff::tz::TimeZone::UTC).date(),
         image: match image {
-            Some(image) => Some((image.to_owned(), registry::look(cx, image).await)),
+            Some(image) => {
+                let found = push::look(&cx.ambient, image, clock::now).await;
+                Some((image.to_owned(), found.map_or_else(Look::Not, Look::Seen)))
+            }
             None => None,
         },
         // Who may not list nodes does not know their architectures; then the image is only looked for.

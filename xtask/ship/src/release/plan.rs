@@ -51,15 +51,20 @@ pub(crate) struct Plan {
 impl Plan {
     /// The digest that an approval is bound to.
     pub(crate) fn digest(&self) -> String {
+        sha256(&self.bytes()).to_string()
+    }
+
+    /// What the digest is taken of.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         // A plan has no maps with keys other than text, so it is always JSON.
-        sha256(&serde_json::to_vec(self).unwrap_or_default()).to_string()
+        serde_json::to_vec(self).unwrap_or_default()
     }
 
     /// The plan for people.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         let image = self.wanted.image.as_deref().unwrap_or("no image of its own");
-        let _ = writeln!(text, "plan {}", &self.digest()[..12]);
+        let _ = writeln!(text, "plan {}", self.digest());
         let _ = writeln!(
             text,
             "  to        {} (namespace {}, cluster {})",
