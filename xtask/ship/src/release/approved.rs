@@ -11,15 +11,32 @@ use super::review;
 use crate::github::{self, GitHubError, Place};
 use std::io::{BufRead, IsTerminal};
 use xtask_core::config::{EnvName, GitHub};
+use xtask_core::ids::sha256;
 
 /// A plan that may be carried out.
 #[derive(Debug)]
-pub(crate) struct Approved(Plan);
+pub(crate) struct Approved<P = Plan>(P);
 
-impl Approved {
+impl<P> Approved<P> {
     /// What was approved.
-    pub(crate) fn plan(&self) -> &Plan {
+    pub(crate) fn plan(&self) -> &P {
         &self.0
+    }
+}
+
+/// What can be approved.
+pub(crate) trait Approvable {
+    /// The environment that it changes.
+    fn environment(&self) -> &str;
+    /// The commit that it releases.
+    fn commit(&self) -> Option<&str>;
+    /// All of it, as JSON.
+    fn bytes(&self) -> Vec<u8>;
+    /// For people.
+    fn text(&self) -> String;
+    /// The digest that an approval is bound to.
+    fn digest(&self) -> String {
+        sha256(&self.bytes()).to_string()
     }
 }
 
@@ -47,7 +64,11 @@ fn approver(protected: bool, github: bool, terminal: bool) -> Approver {
 }
 
 /// Asks for what this environment demands. `shown` is the digest of the plan that somebody has seen, if one was named.
-pub(crate) async fn approve(cx: &Cx, plan: Plan, shown: Option<&str>) -> Result<Approved, ReleaseError> {
+pub(crate) async fn approve<P: Approvable>(
+    cx: &Cx,
+    plan: P,
+    shown: Option<&str>,
+) -> Result<Approved<P>, ReleaseError> {
     if let Some(digest) = shown {
         review::shown(&plan, digest, handover::kept(cx, digest).as_deref())
             .map_err(ReleaseError::NotApproved)?;
@@ -57,7 +78,7 @@ pub(crate) async fn approve(cx: &Cx, plan: Plan, shown: Option<&str>) -> Result<
         Approver::Unneeded => Ok(Approved(plan)),
         Approver::GitHub => by_github(cx, plan, &job.unwrap_or_default(), shown.is_some()).await,
         Approver::Nobody => {
-            let expected = format!("somebody to approve {}, which is protected", plan.environment);
+            let expected = format!("somebody to approve {}, which is protected", plan.environment());
             let remedy = "run this at a terminal and type the environment's name";
             Err(ReleaseError::NotApproved(refusal(Guard::Approval, expected, "no terminal").but(remedy)))
         }
@@ -65,12 +86,12 @@ pub(crate) async fn approve(cx: &Cx, plan: Plan, shown: Option<&str>) -> Result<
     }
 }
 
-async fn at_terminal(cx: &Cx, plan: Plan) -> Result<Approved, ReleaseError> {
+async fn at_terminal<P: Approvable>(cx: &Cx, plan: P) -> Result<Approved<P>, ReleaseError> {
     cx.tell.show(&format!(
         "{} is protected. To carry out plan {} type `{}`: ",
-        plan.environment,
+        plan.environment(),
         &plan.digest()[..12],
-        plan.environment
+        plan.environment()
     ));
     let line = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
@@ -83,16 +104,21 @@ async fn at_terminal(cx: &Cx, plan: Plan) -> Result<Approved, ReleaseError> {
     typed(plan, &line)
 }
 
-fn typed(plan: Plan, line: &str) -> Result<Approved, ReleaseError> {
-    if line.trim() == plan.environment {
+fn typed<P: Approvable>(plan: P, line: &str) -> Result<Approved<P>, ReleaseError> {
+    if line.trim() == plan.environment() {
         return Ok(Approved(plan));
     }
-    let expected = format!("`{}`", plan.environment);
+    let expected = format!("`{}`", plan.environment());
     Err(ReleaseError::NotApproved(refusal(Guard::Approval, expected, "something else; nothing was touched")))
 }
 
 /// The reviewers of GitHub's environment, in this very run.
-async fn by_github(cx: &Cx, plan: Plan, job: &GitHub, shown: bool) -> Result<Approved, ReleaseError> {
+async fn by_github<P: Approvable>(
+    cx: &Cx,
+    plan: P,
+    job: &GitHub,
+    shown: bool,
+) -> Result<Approved<P>, ReleaseError> {
     let not = ReleaseError::NotApproved;
     if !shown {
         return Err(not(review::not_shown()));

@@ -1,6 +1,6 @@
 //! `deploy`: looks, waits for the lock, finishes what was left, plans, asks, and carries the plan to its end.
 
-use super::approved::{self, Approved};
+use super::approved::{self, Approvable, Approved};
 use super::drive::{Drive, Ending};
 use super::error::ReleaseError;
 use super::facts;

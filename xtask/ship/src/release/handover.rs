@@ -1,9 +1,9 @@
 //! What a plan leaves for those who approve it and for the job that carries it out: its bytes in a file, and in GitHub Actions a section of
 //! the step summary and the output `plan`.
 
+use super::approved::Approvable;
 use super::error::ReleaseError;
 use super::open::Cx;
-use super::plan::Plan;
 use std::fs;
 use std::path::PathBuf;
 use xtask_core::engine::store;
@@ -13,7 +13,7 @@ use xtask_core::reporters::job;
 const FOLDER: &str = "target/xtask/plans";
 
 /// Leaves a plan that was made to be looked at.
-pub(crate) fn leave(cx: &Cx, plan: &Plan) -> Result<(), ReleaseError> {
+pub(crate) fn leave(cx: &Cx, plan: &impl Approvable) -> Result<(), ReleaseError> {
     let digest = plan.digest();
     let path = file(cx, &digest);
     let unwritten = |error: &dyn std::fmt::Display| ReleaseError::Usage(error.to_string());
@@ -21,7 +21,7 @@ pub(crate) fn leave(cx: &Cx, plan: &Plan) -> Result<(), ReleaseError> {
         .map_err(|error| unwritten(&format!("cannot write {}: {error}", path.display())))?;
     let Some(github) = cx.ambient.github() else { return Ok(()) };
     if let Some(summary) = &github.step_summary {
-        let title = format!("Plan for {}: {}", plan.environment, plan.release);
+        let title = format!("Plan for {}", plan.environment());
         job::summarize(summary, &title, &cx.redactor.redact(&plan.text()))
             .map_err(|error| unwritten(&error))?;
     }

@@ -33,6 +33,7 @@ mod tell;
 mod trial;
 
 use crate::say;
+use approved::Approvable;
 use deploy::Image;
 use drive::Ending;
 use error::ReleaseError;

@@ -3,8 +3,8 @@
 //! GitHub's history of reviews says who said what about which environments in which run. It says neither when nor in which attempt: so an
 //! approval counts only in the first one.
 
+use super::approved::Approvable;
 use super::guards::{Guard, Refusal, refusal};
-use super::plan::Plan;
 use crate::github::{Gate, Told};
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ pub(crate) struct Approval {
 }
 
 /// Whether this is the plan that was shown. `kept` is that plan as it was written down then, if it was and is still there.
-pub(crate) fn shown(plan: &Plan, digest: &str, kept: Option<&[u8]>) -> Result<(), Refusal> {
+pub(crate) fn shown(plan: &impl Approvable, digest: &str, kept: Option<&[u8]>) -> Result<(), Refusal> {
     let now = plan.digest();
     if now == digest {
         return Ok(());
@@ -68,7 +68,7 @@ pub(crate) fn no_token() -> Refusal {
 
 /// Whether GitHub's words are an approval of `plan` for its `environment`, for the job of this run and `attempt`.
 pub(crate) fn judge(
-    plan: &Plan,
+    plan: &impl Approvable,
     environment: &str,
     (run_id, attempt): (u64, u64),
     told: &Told,
@@ -90,8 +90,8 @@ pub(crate) fn judge(
             "GitHub does not say which attempt an approval was for: start a new run, and have that approved";
         return no("the first attempt of its run".to_owned(), found, remedy);
     }
-    if plan.commit.as_deref() != Some(run.head_sha.as_str()) {
-        let found = plan.commit.clone().unwrap_or_else(|| "an unknown commit".to_owned());
+    if plan.commit() != Some(run.head_sha.as_str()) {
+        let found = plan.commit().unwrap_or("an unknown commit").to_owned();
         let remedy = "check out the run's own commit, and change nothing in it";
         return no(format!("the commit {} of this run", run.head_sha), found, remedy);
     }
@@ -134,6 +134,7 @@ mod tests {
     use super::*;
     use crate::github::{Review, Run};
     use crate::release::approved::tests::plan;
+    use crate::release::plan::Plan;
 
     fn review(state: &str, environment: &str) -> Review {
         Review { state: state.into(), by: "octocat".into(), environments: vec![environment.into()] }
