@@ -107,7 +107,7 @@ impl Aws {
         match tokio::time::timeout(CREDENTIALS, provider.provide_credentials()).await {
             Ok(Ok(_)) => Ok(Aws { config }),
             Ok(Err(CredentialsError::CredentialsNotLoaded(_))) => Err(AwsError::NoCredentials),
-            Ok(Err(error)) => Err(AwsError::Credentials(innermost(&error))),
+            Ok(Err(error)) => Err(AwsError::Credentials(cut(&innermost(&error)))),
             Err(_) => Err(AwsError::Credentials(format!("nothing came within {} s", CREDENTIALS.as_secs()))),
         }
     }
@@ -170,13 +170,16 @@ const DENIED: [&str; 8] = [
     "UnrecognizedClientException",
 ];
 
+fn cut(text: &str) -> String {
+    text.chars().take(SAID).collect()
+}
+
 /// The SDK's error, without the answer that it carries. It has been tried again where that may help.
 fn broke<E, R>(doing: &'static str, needs: &'static str, error: &SdkError<E, R>) -> AwsError
 where
     E: ProvideErrorMetadata + Error + 'static,
     R: std::fmt::Debug + 'static,
 {
-    let cut = |text: &str| text.chars().take(SAID).collect::<String>();
     let why = match error {
         SdkError::ServiceError(service) => {
             let error = service.err();

@@ -4,21 +4,26 @@
 use super::approved::Approvable;
 use super::error::ReleaseError;
 use super::open::Cx;
+use std::borrow::Cow;
+use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
 use xtask_core::engine::store;
+use xtask_core::ids::sha256;
 use xtask_core::reporters::job;
 
-/// Where plans are kept, by digest: a plan is public, and `sha256sum` proves it.
+/// Where the newest plan of each release is kept, byte for byte as its digest is taken.
 const FOLDER: &str = "target/xtask/plans";
 
 /// Leaves a plan that was made to be looked at.
 pub(crate) fn leave(cx: &Cx, plan: &impl Approvable) -> Result<(), ReleaseError> {
-    let digest = plan.digest();
-    let path = file(cx, &digest);
-    let unwritten = |error: &dyn std::fmt::Display| ReleaseError::Usage(error.to_string());
-    store::replace(&path, &plan.bytes())
-        .map_err(|error| unwritten(&format!("cannot write {}: {error}", path.display())))?;
+    let unwritten = |error: &dyn Display| ReleaseError::Usage(error.to_string());
+    let (bytes, path) = (plan.bytes(), file(cx));
+    // Its bytes cannot be masked without becoming another plan.
+    if matches!(cx.redactor.redact(&String::from_utf8_lossy(&bytes)), Cow::Borrowed(_)) {
+        store::replace(&path, &bytes)
+            .map_err(|error| unwritten(&format!("cannot write {}: {error}", path.display())))?;
+    }
     let Some(github) = cx.ambient.github() else { return Ok(()) };
     if let Some(summary) = &github.step_summary {
         let title = format!("Plan for {}", plan.environment());
@@ -26,17 +31,17 @@ pub(crate) fn leave(cx: &Cx, plan: &impl Approvable) -> Result<(), ReleaseError>
             .map_err(|error| unwritten(&error))?;
     }
     if let Some(output) = &github.output {
-        job::output(output, "plan", &digest).map_err(|error| unwritten(&error))?;
+        job::output(output, "plan", &plan.digest()).map_err(|error| unwritten(&error))?;
     }
     Ok(())
 }
 
-/// The bytes of a plan that was left here, if it was and nobody changed it.
+/// The bytes of the plan with this digest, if it is the one that was left here last.
 pub(crate) fn kept(cx: &Cx, digest: &str) -> Option<Vec<u8>> {
-    let bytes = fs::read(file(cx, digest)).ok()?;
-    (xtask_core::ids::sha256(&bytes).to_string() == digest).then_some(bytes)
+    let bytes = fs::read(file(cx)).ok()?;
+    (sha256(&bytes).to_string() == digest).then_some(bytes)
 }
 
-fn file(cx: &Cx, digest: &str) -> PathBuf {
-    cx.pipeline.root.join(FOLDER).join(format!("{digest}.json"))
+fn file(cx: &Cx) -> PathBuf {
+    cx.pipeline.root.join(FOLDER).join(format!("{}-{}.json", cx.env_name, cx.release))
 }

@@ -103,7 +103,8 @@ impl Cx {
             let dirty = ask(&["status", "--porcelain", "--untracked-files=no"]).is_some();
             if dirty { format!("{head}-dirty") } else { head }
         });
-        let commit = head.or(github.sha);
+        // Where somebody must approve, the word of the job alone is not enough.
+        let commit = head.or(github.sha.filter(|_| !env.approval));
         let git_ref = github.git_ref.or_else(|| ask(&["symbolic-ref", "--quiet", "HEAD"]));
         let started = clock::now();
         let id = match github.run_id {
