@@ -66,7 +66,7 @@ mod tests {
             let cut = section("x", &"line\n".repeat(100), space);
             assert!(cut.len() <= space, "{space}");
             let ends = cut.is_empty() || cut == whole || cut.ends_with(CUT_SHORT);
-            assert!(ends && cut.matches("```").count() % 2 == 0, "{space}: {cut}");
+            assert!(ends && cut.matches("```").count().is_multiple_of(2), "{space}: {cut}");
         }
         assert_eq!(section("x", "line\n", 10), "");
     }

@@ -175,6 +175,7 @@ fn cut(text: &str) -> String {
 }
 
 /// The SDK's error, without the answer that it carries. It has been tried again where that may help.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the SDK's enum is open")]
 fn broke<E, R>(doing: &'static str, needs: &'static str, error: &SdkError<E, R>) -> AwsError
 where
     E: ProvideErrorMetadata + Error + 'static,

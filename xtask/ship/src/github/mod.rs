@@ -243,6 +243,7 @@ impl<'a> Client<'a> {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the client's enum is open")]
     fn error(&self, error: octocrab::Error, doing: &str) -> GitHubError {
         let doing = doing.to_owned();
         let cut = |text: &str| -> String {

@@ -36,7 +36,7 @@ pub(crate) trait Approvable {
     fn text(&self) -> String;
     /// The digest that an approval is bound to.
     fn digest(&self) -> String {
-        sha256(&self.bytes()).to_string()
+        sha256(&self.bytes())
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn leave(cx: &Cx, plan: &impl Approvable) -> Result<(), ReleaseError>
 /// The bytes of the plan with this digest, if it is the one that was left here last.
 pub(crate) fn kept(cx: &Cx, digest: &str) -> Option<Vec<u8>> {
     let bytes = fs::read(file(cx)).ok()?;
-    (sha256(&bytes).to_string() == digest).then_some(bytes)
+    (sha256(&bytes) == digest).then_some(bytes)
 }
 
 fn file(cx: &Cx) -> PathBuf {

@@ -26,7 +26,11 @@ pub(crate) async fn rollback(cx: &Cx, to: Option<u32>) -> Result<Ending, Release
 async fn under_lock(cx: &Cx, held: &Held, to: Option<u32>) -> Result<Ending, ReleaseError> {
     let namespace = facts::namespace_label(cx).await?;
     let mut judged = guards::place(&cx.env, cx.cluster.uid(), namespace.as_ref());
-    if let Some(cloud) = cloud::look(&cx.env, &cx.cluster).await {
+    let cloud = tokio::select! {
+        cloud = cloud::look(&cx.env, &cx.cluster) => cloud,
+        () = cx.cancel.raised() => return Err(ReleaseError::Cancelled(" before anything was touched".to_owned())),
+    };
+    if let Some(cloud) = cloud {
         cloud::judge(&cx.env, &cloud, cx.ambient.ci(), &mut judged);
     }
     for what in &judged.not_checked {
