@@ -5,10 +5,11 @@ use crate::lab::{Lab, Said};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-const TOKEN: &str = "ghs_0123456789secret";
+/// Of this run of the tests: others may run on the same machine.
+static TOKEN: LazyLock<String> = LazyLock::new(|| format!("ghs_{}secret", std::process::id()));
 const SECRET_KEY: &str = "0123456789abcdefSECRETKEY";
 
 /// In the place of a status: it says nothing, or is gone.
@@ -29,7 +30,7 @@ impl GitHub {
         let answers: Arc<Mutex<Answers>> = Arc::default();
         let known = Arc::clone(&answers);
         let fake = Fake::start(move |request| {
-            assert_eq!(request.headers["authorization"], format!("Bearer {TOKEN}"));
+            assert_eq!(request.headers["authorization"], format!("Bearer {}", *TOKEN));
             assert_eq!(request.method, "GET", "nothing is changed there");
             let known = known.lock().unwrap();
             let path = request.target.strip_prefix("/repos/owner/name/").unwrap_or_default();
@@ -87,7 +88,7 @@ fn holds_no_secret(folder: &Path) {
             holds_no_secret(&path);
         } else if let Ok(bytes) = std::fs::read(&path) {
             let text = String::from_utf8_lossy(&bytes);
-            assert!(!text.contains(TOKEN) && !text.contains(SECRET_KEY), "{}", path.display());
+            assert!(!text.contains(TOKEN.as_str()) && !text.contains(SECRET_KEY), "{}", path.display());
         }
     }
 }
@@ -96,7 +97,7 @@ fn refused(said: &Said, code: i32, expected: &str) {
     assert_eq!(said.code, code, "{expected}: {said:?}");
     assert!(said.stderr.contains(expected), "{expected}: {said:?}");
     for text in [&said.stdout, &said.stderr] {
-        assert!(!text.contains(TOKEN) && !text.contains(SECRET_KEY), "{said:?}");
+        assert!(!text.contains(TOKEN.as_str()) && !text.contains(SECRET_KEY), "{said:?}");
     }
 }
 
@@ -127,7 +128,7 @@ fn reviewed(lab: &Lab, github: &GitHub) {
         ("GITHUB_API_URL", &url),
         ("GITHUB_STEP_SUMMARY", summary.to_str().unwrap()),
         ("GITHUB_OUTPUT", output.to_str().unwrap()),
-        ("GITHUB_TOKEN", TOKEN),
+        ("GITHUB_TOKEN", TOKEN.as_str()),
     ];
     let deploy = ["deploy", "--env", "guarded", "--digest", &lab.good[0]];
     let with = |more: &[&'static str]| [&deploy[..], more].concat();
@@ -211,6 +212,25 @@ fn reviewed(lab: &Lab, github: &GitHub) {
     refused(&lab.say_in(&of_job, &carry_out), 11, "the plan changed since it was approved");
 }
 
+/// No process of this machine has it among its arguments, and none but this one in its environment.
+fn nobody_else_has_the_token(owner: u32) {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let mut looked = 0;
+    for process in numbers {
+        for file in ["cmdline", "environ"].iter().filter(|file| process != owner || **file == "cmdline") {
+            // One that ended meanwhile has nothing any more.
+            let Ok(bytes) = std::fs::read(format!("/proc/{process}/{file}")) else { continue };
+            assert!(
+                !String::from_utf8_lossy(&bytes).contains(TOKEN.as_str()),
+                "process {process} has it in {file}"
+            );
+            looked += 1;
+        }
+    }
+    assert!(looked > 2, "/proc was looked at");
+}
+
 /// Stops a deployment while GitHub says nothing.
 fn stopped(lab: &Lab, github: &GitHub, variables: &[(&str, &str)], args: &[&str]) {
     let before = github.fake.seen().len();
@@ -219,6 +239,7 @@ fn stopped(lab: &Lab, github: &GitHub, variables: &[(&str, &str)], args: &[&str]
         assert!(child.try_wait().unwrap().is_none(), "it waits for GitHub");
         std::thread::sleep(Duration::from_millis(20));
     }
+    nobody_else_has_the_token(child.id());
     let asked = Instant::now();
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
