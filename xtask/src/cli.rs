@@ -89,7 +89,8 @@ pub enum Command {
     /// Push each service's image to its registry by digest, and verify it there.
     ///
     /// Builds first, unless the image is in the cache. What the registry has is not sent again, so a second push costs a few
-    /// questions. Credentials come from $REGISTRY_USERNAME and $REGISTRY_PASSWORD, or from where `docker login` leaves them.
+    /// questions. Credentials come from $REGISTRY_USERNAME and $REGISTRY_PASSWORD, or from where `docker login` leaves them, or for ECR
+    /// from AWS credentials.
     Push(PushArgs),
     /// Show the graph: what would run, what is in the cache, how long it should take.
     Plan(PlanArgs),

@@ -117,6 +117,7 @@ environments:
     namespace: hello
     values: values.prod.yaml
     approval: true
+    github_environment: production
     promoted_from: dev
     kubeconfig: target/kubeconfig
     context: main
@@ -183,6 +184,7 @@ limits:
         namespace: None,
         values: None,
         approval: false,
+        github_environment: "dev".into(),
         promoted_from: None,
         kubeconfig: None,
         context: None,
@@ -209,6 +211,7 @@ limits:
         namespace: Some("hello".into()),
         values: Some("values.prod.yaml".into()),
         approval: true,
+        github_environment: "production".into(),
         promoted_from: Some("dev".into()),
         kubeconfig: Some("target/kubeconfig".into()),
         context: Some("main".into()),

@@ -3,12 +3,15 @@
 //!
 //! - [`cluster`]: the only place that names the client of Kubernetes for rollouts. - [`rollout`]: whether what was applied works,
 //!   known in seconds. - `release`: deploy, prove, go back. - `helm`: what applies.
-//! - `push`: images to a registry. - `lab`: a real Kubernetes on one Linux machine.
+//! - `push`: images to a registry. - `github`, `aws`: the only places that name those clients. - `net`: addresses. - `lab`: a real Kubernetes on one Linux machine.
 //! - `say`: what commands show.
 
+mod aws;
 pub mod cluster;
+mod github;
 mod helm;
 mod lab;
+mod net;
 mod push;
 mod release;
 pub mod rollout;

@@ -27,9 +27,12 @@ pub struct DeployArgs {
     /// The image: sha256:… in the environment's registry [default: the one that `build` made last].
     #[arg(long, value_name = "DIGEST", value_parser = digest)]
     pub digest: Option<String>,
-    /// Show the plan and what the guards say; touch nothing.
+    /// Show the plan and what the guards say; touch nothing. In GitHub Actions also in the step summary and as the output `plan`.
     #[arg(long)]
     pub dry_run: bool,
+    /// Carry out the plan with this digest, which --dry-run has shown, and no other. GitHub's reviewers approve no less.
+    #[arg(long, value_name = "DIGEST", value_parser = plan, conflicts_with = "dry_run")]
+    pub plan: Option<String>,
 }
 
 /// What `promote` does.
@@ -38,9 +41,12 @@ pub struct PromoteArgs {
     /// Which release; its environment names the one it is promoted from.
     #[command(flatten)]
     pub release: ReleaseArgs,
-    /// Show the plan and what the guards say; touch nothing.
+    /// Show the plan and what the guards say; touch nothing. In GitHub Actions also in the step summary and as the output `plan`.
     #[arg(long)]
     pub dry_run: bool,
+    /// Carry out the plan with this digest, which --dry-run has shown, and no other. GitHub's reviewers approve no less.
+    #[arg(long, value_name = "DIGEST", value_parser = plan, conflicts_with = "dry_run")]
+    pub plan: Option<String>,
 }
 
 /// Where `rollback` goes.
@@ -68,10 +74,20 @@ pub struct RecoverArgs {
     pub r#override: bool,
 }
 
+fn is_sha256(hex: &str) -> bool {
+    hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn plan(text: &str) -> Result<String, String> {
+    if is_sha256(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a plan is named by its whole digest: 64 digits or letters a to f".to_owned())
+    }
+}
+
 fn digest(text: &str) -> Result<String, String> {
-    let hex = text.strip_prefix("sha256:").unwrap_or_default();
-    let right = hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if right {
+    if text.strip_prefix("sha256:").is_some_and(is_sha256) {
         Ok(text.to_owned())
     } else {
         Err("an image is named by its digest: sha256: and 64 digits or letters a to f".to_owned())
@@ -88,6 +104,15 @@ mod tests {
         assert_eq!(digest(&right).as_deref(), Ok(right.as_str()));
         for wrong in ["", "main", "sha256:", &right[..70], &right.to_uppercase(), &format!("{right}0")] {
             assert!(digest(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_plan_is_named_by_its_whole_digest_which_can_be_no_path() {
+        let right = "0a".repeat(32);
+        assert_eq!(plan(&right).as_deref(), Ok(right.as_str()));
+        for wrong in ["", "../x", &right[..12], &right.to_uppercase(), &format!("sha256:{right}")] {
+            assert!(plan(wrong).is_err(), "{wrong}");
         }
     }
 }

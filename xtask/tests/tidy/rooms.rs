@@ -43,13 +43,18 @@ const XTASK: [Room; 9] = [
 ];
 
 /// The rooms of `xtask-ship`: one a family of commands. They are composition and may name all of the other packages.
-const SHIP: [Room; 7] = [
+const SHIP: [Room; 10] = [
+    room("aws", &["net"]),
     // Of `rollout` it names what is seen, and nothing that judges it.
     room("cluster", &["rollout"]),
+    room("github", &["net"]),
     room("helm", &[]),
     room("lab", &["say"]),
-    room("push", &["say"]),
-    room("release", &["cluster", "helm", "rollout", "say"]),
+    room("net", &[]),
+    // ECR gives its passwords to whoever has AWS credentials.
+    room("push", &["aws", "net", "say"]),
+    // Of `push` it names the look at an image.
+    room("release", &["aws", "cluster", "github", "helm", "push", "rollout", "say"]),
     room("rollout", &["cluster", "say"]),
     room("say", &[]),
 ];
@@ -77,7 +82,7 @@ struct Owned {
     rule: &'static str,
 }
 
-const OWNED: [Owned; 7] = [
+const OWNED: [Owned; 9] = [
     Owned {
         names: &["std::process", "tokio::process", "CommandExt"],
         harmless: &["::ExitCode", "::id()"],
@@ -128,6 +133,25 @@ const OWNED: [Owned; 7] = [
         harmless: &[],
         places: &["xtask/ship/src/cluster/"],
         rule: "one place names each SDK; the client of Kubernetes belongs to cluster/",
+    },
+    Owned {
+        names: &["octocrab"],
+        harmless: &[],
+        places: &["xtask/ship/src/github/"],
+        rule: "one place names each SDK; GitHub's client belongs to github/",
+    },
+    Owned {
+        names: &[
+            "aws_config",
+            "aws_credential_types",
+            "aws_sdk_ecr",
+            "aws_sdk_eks",
+            "aws_sdk_sts",
+            "aws_smithy_http_client",
+        ],
+        harmless: &[],
+        places: &["xtask/ship/src/aws/"],
+        rule: "one place names each SDK; Amazon's belong to aws/",
     },
     Owned {
         names: &["Timestamp::now", "SystemTime::now", "Zoned::now"],
@@ -379,6 +403,8 @@ fn each_owned_name_is_found_outside_its_place_and_nowhere_else() {
         ("use bollard::Docker;", "xtask/src/image/docker.rs"),
         ("use hyper_util::client::legacy::Client;", "xtask/ship/src/push/wire.rs"),
         ("use kube::Api;", "xtask/ship/src/cluster/feed.rs"),
+        ("let crab = octocrab::Octocrab::builder();", "xtask/ship/src/github/mod.rs"),
+        ("use aws_sdk_ecr::Client;", "xtask/ship/src/aws/mod.rs"),
         ("let now = Timestamp::now();", "xtask/src/session.rs"),
     ];
     assert_eq!(samples.len(), OWNED.len());

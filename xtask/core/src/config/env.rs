@@ -62,12 +62,20 @@ pub struct Ambient {
 pub struct GitHub {
     /// The file that the step summary is written to.
     pub step_summary: Option<PathBuf>,
+    /// The file that the step's outputs are written to.
+    pub output: Option<PathBuf>,
+    /// Where GitHub's API is: `https://api.github.com`, or that of a server of one's own.
+    pub api_url: Option<String>,
+    /// The repository: `owner/name`.
+    pub repository: Option<String>,
     /// The ref that started the run: `refs/heads/main`.
     pub git_ref: Option<String>,
     /// The commit.
     pub sha: Option<String>,
     /// The run's number.
     pub run_id: Option<String>,
+    /// Which attempt of the run this is, from 1.
+    pub run_attempt: Option<String>,
     /// The branch that a pull request goes to; none outside of pull requests.
     pub base_ref: Option<String>,
 }
@@ -101,9 +109,13 @@ impl Ambient {
         let text = |name| self.text(name).map(str::to_owned);
         (self.text("GITHUB_ACTIONS") == Some("true")).then(|| GitHub {
             step_summary: self.get("GITHUB_STEP_SUMMARY").map(PathBuf::from),
+            output: self.get("GITHUB_OUTPUT").map(PathBuf::from),
+            api_url: text("GITHUB_API_URL"),
+            repository: text("GITHUB_REPOSITORY"),
             git_ref: text("GITHUB_REF"),
             sha: text("GITHUB_SHA"),
             run_id: text("GITHUB_RUN_ID"),
+            run_attempt: text("GITHUB_RUN_ATTEMPT"),
             base_ref: text("GITHUB_BASE_REF"),
         })
     }
@@ -171,7 +183,7 @@ impl Ambient {
     ///
     /// A value is not text.
     pub fn secrets(&self, pipeline: &Pipeline) -> Result<Vec<(EnvName, String)>, NotText> {
-        let names = pipeline.secrets.iter().cloned().chain([EnvName::registry_password()]);
+        let names = pipeline.secrets.iter().cloned().chain(EnvName::secret_by_themselves());
         let set = names.filter_map(|name| match self.value(&name) {
             Ok(value) => value.map(str::to_owned).map(|value| Ok((name, value))),
             Err(error) => Some(Err(error)),
@@ -232,14 +244,22 @@ mod tests {
             ("GITHUB_SHA", "abc"),
             ("GITHUB_REF", "refs/pull/1/merge"),
             ("GITHUB_RUN_ID", "7"),
+            ("GITHUB_RUN_ATTEMPT", "2"),
+            ("GITHUB_REPOSITORY", "owner/name"),
+            ("GITHUB_API_URL", "https://api.github.com"),
+            ("GITHUB_OUTPUT", "/o"),
             ("GITHUB_BASE_REF", "main"),
             ("GITHUB_STEP_SUMMARY", "/s"),
         ]);
         let expected = GitHub {
             step_summary: Some("/s".into()),
+            output: Some("/o".into()),
+            api_url: Some("https://api.github.com".into()),
+            repository: Some("owner/name".into()),
             git_ref: Some("refs/pull/1/merge".into()),
             sha: Some("abc".into()),
             run_id: Some("7".into()),
+            run_attempt: Some("2".into()),
             base_ref: Some("main".into()),
         };
         assert_eq!(job.github(), Some(expected));

@@ -39,6 +39,7 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("environments.*.namespace", "namespace: hello-dev"),
     ("environments.*.values", "values: values.dev.yaml"),
     ("environments.*.approval", "approval: true"),
+    ("environments.*.github_environment", "github_environment: production"),
     ("environments.*.promoted_from", "promoted_from: dev"),
     ("environments.*.kubeconfig", "kubeconfig: target/kubeconfig"),
     ("environments.*.context", "context: dev"),

@@ -151,6 +151,9 @@ pub(super) struct Environment {
     /// Whether somebody must approve before it is touched. Default: false.
     #[serde(default)]
     pub(super) approval: Opt<Flag>,
+    /// The environment of GitHub whose reviewers approve in Actions. Default: the environment's name.
+    #[serde(default)]
+    pub(super) github_environment: Opt<Checked<Text>>,
     /// The environment in which an image must have proven itself before.
     #[serde(default)]
     pub(super) promoted_from: Opt<Checked<Name>>,

@@ -167,6 +167,7 @@ fn resolve_environments(
             namespace: raw.namespace.0.map(|Checked(name)| name.to_string()),
             values: raw.values.0.map(checked),
             approval: raw.approval.0.is_some_and(|flag| flag.0),
+            github_environment: raw.github_environment.0.map_or_else(|| name.to_string(), checked),
             promoted_from: raw.promoted_from.0.map(|Checked(name)| name.to_string()),
             kubeconfig: raw.kubeconfig.0.map(checked),
             context: raw.context.0.map(checked),

@@ -39,6 +39,18 @@ impl EnvName {
         EnvName("REGISTRY_PASSWORD".to_owned())
     }
 
+    /// With what GitHub's API is asked; masked like every secret.
+    pub fn github_token() -> EnvName {
+        EnvName("GITHUB_TOKEN".to_owned())
+    }
+
+    /// Variables whose values are secret wherever they are set, whether `pipeline.yaml` names them or not.
+    pub(super) fn secret_by_themselves() -> impl Iterator<Item = EnvName> {
+        let of_the_cloud =
+            ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].map(|name| EnvName(name.to_owned()));
+        [EnvName::registry_password(), EnvName::github_token()].into_iter().chain(of_the_cloud)
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -154,6 +166,8 @@ pub struct Environment {
     pub values: Option<String>,
     /// Whether touching it needs an approval.
     pub approval: bool,
+    /// The environment of GitHub whose reviewers approve.
+    pub github_environment: String,
     /// The environment that a digest must be proven in first.
     pub promoted_from: Option<String>,
     /// The kubeconfig, as written: absolute, or relative to the root.

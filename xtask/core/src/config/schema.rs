@@ -122,6 +122,7 @@ fn everything() -> Value {
                 "namespace": "n",
                 "values": "values.yaml",
                 "approval": true,
+                "github_environment": "g",
                 "promoted_from": "dev",
                 "kubeconfig": "k",
                 "context": "c",

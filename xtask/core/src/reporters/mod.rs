@@ -11,6 +11,7 @@ mod bars;
 mod block;
 mod file;
 mod github;
+pub mod job;
 mod jsonl;
 mod junit;
 mod markdown;

@@ -19,6 +19,7 @@ use std::time::Duration;
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    server: String,
     uid: String,
     version: String,
 }
@@ -76,14 +77,20 @@ pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result
     };
     let mut config = config.map_err(|error| wrong(error.to_string()))?;
     config.connect_timeout = Some(ANSWER);
+    let server = config.cluster_url.to_string();
     let client = Client::try_from(config).map_err(|error| wrong(error.to_string()))?;
-    questions::meet(client).await
+    questions::meet(client, server).await
 }
 
 impl Cluster {
     /// The identity of the cluster: that of its namespace `kube-system`, which is never made again.
     pub fn uid(&self) -> &str {
         &self.uid
+    }
+
+    /// The address of its API server, as the kubeconfig has it.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
     }
 
     /// The version that its API server says: `v1.36.3`.

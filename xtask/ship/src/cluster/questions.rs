@@ -14,12 +14,12 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for T {}
 
 /// Asks a cluster who it is.
-pub(super) async fn meet(client: Client) -> Result<Cluster, ClusterError> {
+pub(super) async fn meet(client: Client, server: String) -> Result<Cluster, ClusterError> {
     let namespaces: Api<core::Namespace> = Api::all(client.clone());
     let system = answer("say who it is", namespaces.get("kube-system")).await?;
     let version = answer("say its version", client.apiserver_version()).await?;
     let uid = system.metadata.uid.unwrap_or_default();
-    Ok(Cluster { client, uid, version: version.git_version })
+    Ok(Cluster { client, server, uid, version: version.git_version })
 }
 
 /// One answer, in time.

@@ -1,6 +1,6 @@
 //! What a registry asks for when it answers 401: the header `WWW-Authenticate`, and where a token is had. Pure.
 
-use crate::push::reference::is_loopback;
+use crate::net::{encoded, is_private};
 use hyper::Uri;
 
 /// How a registry wants to be asked.
@@ -87,41 +87,36 @@ fn unquoted(value: &str) -> String {
     out
 }
 
-/// The address that gives out a token for pushing to a repository. None if it is not a place to send a password to: without TLS, and
-/// not this machine.
-pub(super) fn token_address(realm: &str, service: Option<&str>, repository: &str) -> Option<Uri> {
-    let scope = format!("repository:{repository}:pull,push");
+/// What is done in a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Looking.
+    Pull,
+    /// Looking and sending.
+    PullAndPush,
+}
+
+/// The address that gives out a token for a repository. None if it is not a place to send a password to: without TLS, and not this
+/// machine.
+pub(super) fn token_address(
+    realm: &str,
+    service: Option<&str>,
+    repository: &str,
+    access: Access,
+) -> Option<Uri> {
+    let actions = match access {
+        Access::Pull => "pull",
+        Access::PullAndPush => "pull,push",
+    };
+    let scope = format!("repository:{repository}:{actions}");
     let mut address = realm.to_owned();
     for (name, value) in
         service.map(|service| ("service", service)).into_iter().chain([("scope", scope.as_str())])
     {
         address.push(if address.contains('?') { '&' } else { '?' });
-        address.push_str(&format!("{name}={}", encoded(value)));
+        address.push_str(&format!("{name}={}", encoded(value, b":/,")));
     }
     address.parse().ok().filter(is_private)
-}
-
-/// Whether nobody on the way can read what is sent there.
-pub(super) fn is_private(address: &Uri) -> bool {
-    match address.scheme_str() {
-        Some("https") => true,
-        Some("http") => address.authority().is_some_and(|authority| is_loopback(authority.as_str())),
-        Some(_) | None => false,
-    }
-}
-
-/// A value in a query.
-fn encoded(value: &str) -> String {
-    let mut out = String::new();
-    for byte in value.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b'/' | b',' => {
-                out.push(char::from(byte));
-            }
-            other => out.push_str(&format!("%{other:02X}")),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -160,7 +155,14 @@ mod tests {
 
     #[test]
     fn a_token_is_asked_for_one_repository_and_only_where_nobody_listens_on_the_way() {
-        let address = |realm, service| token_address(realm, service, "team/hello").map(|uri| uri.to_string());
+        let asked = |realm, service, access| {
+            token_address(realm, service, "team/hello", access).map(|uri| uri.to_string())
+        };
+        let address = |realm, service| asked(realm, service, Access::PullAndPush);
+        assert_eq!(
+            asked("https://auth.example.com/token", None, Access::Pull).unwrap(),
+            "https://auth.example.com/token?scope=repository:team/hello:pull"
+        );
         assert_eq!(
             address("https://auth.example.com/token", Some("a registry&x")).unwrap(),
             "https://auth.example.com/token?service=a%20registry%26x&scope=repository:team/hello:pull,push"

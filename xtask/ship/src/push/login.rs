@@ -1,6 +1,7 @@
 //! Who pushes: a name and a password from the environment or from where `docker login` leaves them. They are read before anything
 //! runs and leave this process in one header only; they are never shown.
 
+use crate::aws::{self, EcrHost};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -46,6 +47,28 @@ pub(super) enum Login {
     Unusable(String),
 }
 
+/// Where what is known about who pushes comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// It is known.
+    Ready(Login),
+    /// ECR gives a password to whoever has AWS credentials, for some hours. It is asked only when it is needed.
+    Ecr(EcrHost),
+}
+
+impl Source {
+    /// Who pushes. That ECR gives no password is told when the registry wants one.
+    pub(super) async fn open(&self) -> Login {
+        match self {
+            Source::Ready(login) => login.clone(),
+            Source::Ecr(host) => match aws::ecr_password(host).await {
+                Ok(password) => Login::Known(Credentials { name: aws::ECR_USER.to_owned(), password }),
+                Err(error) => Login::Unusable(format!("ECR gave no password ({error})")),
+            },
+        }
+    }
+}
+
 /// Credentials that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoginError {
@@ -70,8 +93,16 @@ pub(super) enum LoginError {
     },
 }
 
-/// Looks for the credentials of a registry: the two variables, then Docker's configuration.
-pub(super) fn find(ambient: &Ambient, registry: &str) -> Result<Login, LoginError> {
+/// Looks for the credentials of a registry: the two variables, then Docker's configuration; then it is for ECR to give some, if it is one.
+pub(super) fn find(ambient: &Ambient, registry: &str) -> Result<Source, LoginError> {
+    let login = given(ambient, registry)?;
+    Ok(match (&login, EcrHost::of(registry)) {
+        (Login::Nobody | Login::Unusable(_), Some(host)) => Source::Ecr(host),
+        (Login::Known(_), _) | (_, None) => Source::Ready(login),
+    })
+}
+
+fn given(ambient: &Ambient, registry: &str) -> Result<Login, LoginError> {
     let (name, password) = (EnvName::registry_username(), EnvName::registry_password());
     let value = |name| Ok::<_, LoginError>(ambient.value(name)?.filter(|value| !value.is_empty()));
     let half = |set: &EnvName, unset: &EnvName| {
@@ -224,15 +255,31 @@ mod tests {
         let home = folder.path().to_str().unwrap();
         let of = |variables: &[(&str, &str)]| {
             let all = variables.iter().copied().chain([("DOCKER_CONFIG", home)]);
-            find(&Ambient::of(all), HOST)
+            given(&Ambient::of(all), HOST)
         };
         assert_eq!(of(&[]).unwrap(), known("file", "word"));
         assert_eq!(of(&[("REGISTRY_USERNAME", "a"), ("REGISTRY_PASSWORD", "b")]).unwrap(), known("a", "b"));
         let error = of(&[("REGISTRY_PASSWORD", "hidden")]).unwrap_err().to_string();
         assert_eq!(error, "$REGISTRY_PASSWORD is set and $REGISTRY_USERNAME is not; a registry wants both");
         assert!(of(&[("REGISTRY_USERNAME", "a"), ("REGISTRY_PASSWORD", "")]).is_err());
-        assert_eq!(find(&Ambient::default(), HOST).unwrap(), Login::Nobody);
-        assert_eq!(find(&Ambient::of([("HOME", "/nowhere")]), HOST).unwrap(), Login::Nobody);
+        assert_eq!(given(&Ambient::default(), HOST).unwrap(), Login::Nobody);
+        assert_eq!(given(&Ambient::of([("HOME", "/nowhere")]), HOST).unwrap(), Login::Nobody);
+    }
+
+    #[test]
+    fn ecr_is_asked_for_a_password_only_where_no_other_one_was_given() {
+        let ecr = "111122223333.dkr.ecr.eu-central-1.amazonaws.com";
+        let given = [("REGISTRY_USERNAME", "a"), ("REGISTRY_PASSWORD", "b")];
+        let source =
+            |variables: &[(&str, &str)], host| find(&Ambient::of(variables.iter().copied()), host).unwrap();
+        assert_eq!(source(&given, ecr), Source::Ready(known("a", "b")));
+        assert!(matches!(source(&[], ecr), Source::Ecr(host) if host.region() == "eu-central-1"));
+        assert_eq!(source(&[], HOST), Source::Ready(Login::Nobody));
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(r#"{{"credHelpers": {{"{ecr}": "ecr-login"}}}}"#);
+        fs::write(folder.path().join("config.json"), text).unwrap();
+        let helper = [("DOCKER_CONFIG", folder.path().to_str().unwrap())];
+        assert!(matches!(source(&helper, ecr), Source::Ecr(_)), "what the helper would do is done here");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! of the command, and what must be known before anything starts.
 //!
 //! - `reference`, `names`, `login`, `challenge`, `retry`: what is pushed where under which names by whom; pure, or read once.
+//! - `look`: whether an image is there, for those who push nothing.
 //! - `layout`: the image. - `wire`: one HTTP exchange. - `session`: what lets it in. - `registry`: the distribution API. - `fault`: what can go wrong.
 //! - `stage`: all of it in order.
 
@@ -9,6 +10,7 @@ mod challenge;
 mod fault;
 mod layout;
 mod login;
+mod look;
 mod names;
 mod reference;
 mod registry;
@@ -18,6 +20,8 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod wire;
+
+pub(crate) use look::{Found, look};
 
 use crate::say;
 use reference::{Repository, Tag};

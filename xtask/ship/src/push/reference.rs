@@ -1,5 +1,6 @@
 //! Names of images: registry, repository, tag, by the grammar of the OCI distribution specification. Pure: asks nobody.
 
+use crate::net::is_loopback;
 use hyper::http::uri::Authority;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -107,14 +108,6 @@ impl From<Repository> for String {
     fn from(repository: Repository) -> String {
         repository.to_string()
     }
-}
-
-/// Whether this host, with a port or without, is this machine: the only one that is talked to without TLS.
-pub(super) fn is_loopback(authority: &str) -> bool {
-    let Ok(authority) = authority.parse::<Authority>() else { return false };
-    let host = authority.host();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    address.map_or(host == "localhost", |address| address.is_loopback())
 }
 
 /// A name for a digest in a repository.

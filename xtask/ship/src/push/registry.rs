@@ -1,6 +1,7 @@
 //! A client of the OCI distribution API for one repository: asks what is there, sends what is not, reads back, and tries again what
 //! may be tried again.
 
+use crate::push::challenge::Access;
 use crate::push::fault::Fault;
 use crate::push::layout::Blob;
 use crate::push::login::Login;
@@ -33,13 +34,13 @@ pub(super) struct Registry<'a> {
 impl<'a> Registry<'a> {
     /// A client that has asked nothing yet.
     pub(super) fn new(
-        repository: &'a Repository,
+        place: (&'a Repository, Access),
         login: &'a Login,
         patience: Patience,
         clock: fn() -> Timestamp,
         watch: Watch<'a>,
     ) -> Result<Self, Fault> {
-        let session = Session::new(repository, login, patience.silence, clock, watch)?;
+        let session = Session::new(place, login, patience.silence, clock, watch)?;
         Ok(Registry { session, patience, clock, watch, waited: Mutex::default() })
     }
 
@@ -129,9 +130,9 @@ impl<'a> Registry<'a> {
         same(&Digest::of(bytes), found, || format!("manifest {reference}"))
     }
 
-    /// Reads a manifest back.
+    /// Reads a manifest.
     pub(super) async fn read_manifest(&self, digest: &Digest) -> Result<Bytes, Fault> {
-        let doing = format!("reading manifest {digest} back");
+        let doing = format!("reading manifest {digest}");
         self.retrying(|| async {
             let answer = self.ask_manifest(Method::GET, digest.as_str(), &doing).await?;
             Ok(self.session.expected(answer, &[StatusCode::OK], &doing)?.body)
@@ -139,9 +140,9 @@ impl<'a> Registry<'a> {
         .await
     }
 
-    /// Reads a small blob back.
+    /// Reads a small blob.
     pub(super) async fn read_blob(&self, digest: &Digest) -> Result<Bytes, Fault> {
-        let doing = format!("reading blob {digest} back");
+        let doing = format!("reading blob {digest}");
         self.retrying(|| async {
             let answer = self.ask(Method::GET, &format!("blobs/{digest}"), &doing).await?;
             Ok(self.session.expected(answer, &[StatusCode::OK], &doing)?.body)

@@ -28,6 +28,12 @@ impl Default for Patience {
 }
 
 impl Patience {
+    /// That of a look: somebody waits for what comes after it, and that nothing was seen is an answer too.
+    pub(super) fn of_a_look() -> Patience {
+        let (budget, silence) = (Duration::from_secs(10), Duration::from_secs(10));
+        Patience { tries: 3, budget, silence, ..Patience::default() }
+    }
+
     /// How long to wait after try `attempt`, or none if that was the last one. `asked` is what the registry wants, and is never
     /// undercut; `waited` is what this push has waited already. `seed` spreads the waits of many clients: any number will do.
     pub(super) fn wait(

@@ -1,7 +1,8 @@
 //! Requests to one repository, with what lets them in: the challenge is answered, answers that lead elsewhere are followed, refusals
 //! are told from answers. Tries nothing again; what the requests are for is not known here.
 
-use crate::push::challenge::{self, Challenge};
+use crate::net::is_private;
+use crate::push::challenge::{self, Access, Challenge};
 use crate::push::fault::Fault;
 use crate::push::layout::Blob;
 use crate::push::login::{Credentials, Login};
@@ -46,6 +47,7 @@ pub(super) type Watch<'a> = &'a (dyn Fn(Moment<'_>) + Send + Sync);
 /// One repository, and how it is got into.
 pub(super) struct Session<'a> {
     repository: &'a Repository,
+    access: Access,
     login: &'a Login,
     wire: Wire,
     clock: fn() -> Timestamp,
@@ -73,7 +75,7 @@ pub(super) struct Ask<'a> {
 impl<'a> Session<'a> {
     /// Nothing is asked yet.
     pub(super) fn new(
-        repository: &'a Repository,
+        (repository, access): (&'a Repository, Access),
         login: &'a Login,
         silence: Duration,
         clock: fn() -> Timestamp,
@@ -84,7 +86,16 @@ impl<'a> Session<'a> {
             Login::Nobody | Login::Unusable(_) => Redactor::default(),
         };
         let wire = Wire::new(silence)?;
-        Ok(Session { repository, login, wire, clock, watch, redactor, authorization: Mutex::default() })
+        Ok(Session {
+            repository,
+            access,
+            login,
+            wire,
+            clock,
+            watch,
+            redactor,
+            authorization: Mutex::default(),
+        })
     }
 
     /// Sends a request, with a token once the registry has asked for one.
@@ -159,7 +170,7 @@ impl<'a> Session<'a> {
             access_token: Option<String>,
         }
         let doing = format!("asking {realm} for a token");
-        let address = challenge::token_address(realm, service, self.repository.path())
+        let address = challenge::token_address(realm, service, self.repository.path(), self.access)
             .ok_or_else(|| broken(&doing, "that is no place to send a password to".to_owned()))?;
         let mut headers = HeaderMap::new();
         if let Some(credentials) = credentials {
@@ -265,7 +276,7 @@ pub(super) fn resolved(from: &Uri, location: &str) -> Option<Uri> {
         Some(_) => format!("{}://{}{location}", from.scheme_str()?, from.authority()?),
         None => location.to_owned(),
     };
-    address.parse().ok().filter(challenge::is_private)
+    address.parse().ok().filter(is_private)
 }
 
 fn is_same_place(one: &Uri, other: &Uri) -> bool {

@@ -1,9 +1,10 @@
 //! `push`: one service's image, from the layout that `build` leaves to a repository. Looks first, sends what is not there, and reads
 //! back what a deployment will rely on.
 
+use crate::push::challenge::Access;
 use crate::push::fault::Fault;
 use crate::push::layout::{self, Image};
-use crate::push::login::Login;
+use crate::push::login::Source;
 use crate::push::reference::{Repository, Tag};
 use crate::push::registry::Registry;
 use crate::push::retry::Patience;
@@ -31,7 +32,7 @@ pub(super) struct Push {
     /// Names that it does not get, and why.
     pub(super) unnamed: Option<String>,
     /// Who pushes.
-    pub(super) login: Login,
+    pub(super) login: Source,
     /// Whether an image of the embedded builder will do.
     pub(super) accept_embedded: bool,
 }
@@ -138,7 +139,9 @@ impl Push {
 
     async fn push(&self, cx: &Cx, built: &Built, watch: Watch<'_>) -> Result<Pushed, Fault> {
         let image = layout::read(&cx.root().join(&built.layout), &built.digest)?;
-        let registry = Registry::new(&self.to, &self.login, Patience::default(), Timestamp::now, watch)?;
+        let login = self.login.open().await;
+        let place = (&self.to, Access::PullAndPush);
+        let registry = Registry::new(place, &login, Patience::default(), Timestamp::now, watch)?;
         let sent = send(&registry, &image).await?;
         let names = name(&registry, &image, &self.names).await?;
         verify(&registry, &image).await?;

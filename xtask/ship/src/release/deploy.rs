@@ -1,6 +1,6 @@
 //! `deploy`: looks, waits for the lock, finishes what was left, plans, asks, and carries the plan to its end.
 
-use super::approved::{self, Approved};
+use super::approved::{self, Approvable, Approved};
 use super::drive::{Drive, Ending};
 use super::error::ReleaseError;
 use super::facts;
@@ -24,10 +24,14 @@ pub(crate) struct Image {
     pub(crate) proven_before: Option<Timestamp>,
 }
 
-/// Deploys an image, or the chart as it is.
-pub(crate) async fn deploy(cx: &Cx, image: Option<&Image>) -> Result<Ending, ReleaseError> {
+/// Deploys an image, or the chart as it is; if the digest of a plan was shown, then only that plan.
+pub(crate) async fn deploy(
+    cx: &Cx,
+    image: Option<&Image>,
+    shown: Option<&str>,
+) -> Result<Ending, ReleaseError> {
     let held = lock(cx).await?;
-    let result = under_lock(cx, &held, image).await;
+    let result = under_lock(cx, &held, image, shown).await;
     give_back(cx, held).await;
     result
 }
@@ -63,7 +67,12 @@ pub(crate) async fn lock(cx: &Cx) -> Result<Held, ReleaseError> {
     }
 }
 
-async fn under_lock(cx: &Cx, held: &Held, image: Option<&Image>) -> Result<Ending, ReleaseError> {
+async fn under_lock(
+    cx: &Cx,
+    held: &Held,
+    image: Option<&Image>,
+    shown: Option<&str>,
+) -> Result<Ending, ReleaseError> {
     let mut journal = cx.journal().await?;
     if let Some(ending) = recover::settle(cx, held, &mut journal).await?
         && (ending.phase == Phase::NeedsHuman)
@@ -79,9 +88,7 @@ async fn under_lock(cx: &Cx, held: &Held, image: Option<&Image>) -> Result<Endin
         () = cx.cancel.raised() => return Err(ReleaseError::Cancelled(" before anything was touched".to_owned())),
     };
     cx.tell.show(&plan.text());
-    let github = cx.ambient.github().is_some();
-    let approved =
-        approved::approve(plan, cx.env.approval, github, &cx.cancel, |text| cx.tell.show(text)).await?;
+    let approved = approved::approve(cx, plan, shown).await?;
     carry_out(cx, held, journal, chart, &approved).await
 }
 

@@ -2,6 +2,7 @@
 
 use super::guards::Refusal;
 use crate::cluster::ClusterError;
+use crate::github::GitHubError;
 use crate::helm::HelmError;
 use std::fmt::Write;
 use xtask_core::error::ExitCode;
@@ -17,7 +18,10 @@ pub(crate) enum ReleaseError {
     Refused(Vec<Refusal>),
     /// Somebody must approve, and nobody has.
     #[error("not approved: {0}")]
-    NotApproved(String),
+    NotApproved(Refusal),
+    /// GitHub did not say whether somebody has.
+    #[error("{0}; nothing was touched")]
+    GitHub(GitHubError),
     /// Somebody else is at work on this release.
     #[error("{holder} is at work on this release, and still was when the time to wait was over")]
     Held {
@@ -92,9 +96,10 @@ impl ReleaseError {
             | ReleaseError::Held { .. }
             | ReleaseError::LockLost { .. } => ExitCode::GuardRefused,
             ReleaseError::NeedsHuman(_) => ExitCode::NeedsHuman,
-            ReleaseError::Journal { .. } | ReleaseError::Helm(_) | ReleaseError::Cluster(_) => {
-                ExitCode::ToolBroke
-            }
+            ReleaseError::Journal { .. }
+            | ReleaseError::Helm(_)
+            | ReleaseError::GitHub(_)
+            | ReleaseError::Cluster(_) => ExitCode::ToolBroke,
             ReleaseError::Missing { .. } => ExitCode::ToolMissing,
             ReleaseError::Cancelled(_) => ExitCode::Cancelled,
             ReleaseError::Bug(_) => ExitCode::OurBug,
@@ -120,6 +125,9 @@ impl ReleaseError {
             ReleaseError::Journal { .. } => {
                 Some("look at the ConfigMap; it is only ever written by this program".to_owned())
             }
+            ReleaseError::GitHub(_) => Some(
+                "GitHub may be down; an approval counts in the first attempt, so start a new run".to_owned(),
+            ),
             ReleaseError::Usage(_)
             | ReleaseError::Refused(_)
             | ReleaseError::NotApproved(_)

@@ -1,15 +1,16 @@
 //! Gathers what guards look at: from the cluster, the registry and what Helm renders. Changes nothing, and has no opinion.
 
 use super::clock;
+use super::cloud;
 use super::error::ReleaseError;
-use super::guards::{Facts, Scaled, Tight};
+use super::guards::{Facts, Look, Scaled, Tight};
 use super::journal::Journal;
 use super::objects::{self, Object};
 use super::open::Cx;
 use super::plan::WayBack;
-use super::registry;
 use super::trial::{Trial, Tried};
 use crate::helm::{Hook, Rendered, digest};
+use crate::push;
 use serde_json::Value;
 
 /// All that was found.
@@ -43,16 +44,16 @@ pub(crate) async fn gather(
         let gone = now.iter().filter(|old| !target.iter().any(|new| new.title() == old.title()));
         changes.extend(gone.map(|old| format!("- {}", old.title())));
     }
+    let (cloud, seen) = tokio::join!(cloud::look(&cx.env, &cx.cluster), look(cx, image));
     let facts = Facts {
         cluster_uid: cx.cluster.uid().to_owned(),
+        cloud,
+        ci: cx.ambient.ci(),
         namespace: namespace_label(cx).await?,
         labels: labels(&target),
         git_ref: cx.git_ref.clone(),
         today: clock::now().to_zoned(jiff::tz::TimeZone::UTC).date(),
-        image: match image {
-            Some(image) => Some((image.to_owned(), registry::look(cx, image).await)),
-            None => None,
-        },
+        image: seen,
         // Who may not list nodes does not know their architectures; then the image is only looked for.
         architectures: cx.cluster.architectures().await.unwrap_or_default(),
         refused: tried.iter().filter_map(Tried::refusal).collect(),
@@ -68,6 +69,13 @@ pub(crate) async fn gather(
             .collect(),
     };
     Ok(Found { facts, way_back: way_back(cx, journal, &mut trial).await?, changes, newest })
+}
+
+/// What is in the registry.
+async fn look(cx: &Cx, image: Option<&str>) -> Option<(String, Look<push::Found>)> {
+    let image = image?;
+    let found = push::look(&cx.ambient, image, clock::now).await;
+    Some((image.to_owned(), found.map_or_else(Look::Not, Look::Seen)))
 }
 
 /// The label `environment` of the namespace; outer none if there is no namespace.

@@ -1,6 +1,8 @@
 //! Guards: what must be so before anything is touched. Pure: what was found comes in, refusals go out, each with what was expected
 //! and what was found. What could not be looked at is said, never passed over.
 
+use super::cloud::{self, Cloud};
+use crate::push::Found as Image;
 use serde::Serialize;
 use std::fmt;
 use xtask_core::config::{Environment, Freeze};
@@ -11,6 +13,10 @@ use xtask_core::config::{Environment, Freeze};
 pub(crate) enum Guard {
     /// The cluster is the one that the environment names.
     Cluster,
+    /// The credentials and the cluster belong to the environment's account.
+    Account,
+    /// The cluster is in the environment's region.
+    Region,
     /// The namespace says which environment it belongs to.
     Namespace,
     /// The values are those of the environment.
@@ -35,12 +41,17 @@ pub(crate) enum Guard {
     Quota,
     /// The environment before has proven the image.
     Promotion,
+    /// Somebody who may has approved this very plan.
+    Approval,
 }
 
 impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Guard::Cluster => "cluster",
+            Guard::Account => "account",
+            Guard::Region => "region",
+            Guard::Approval => "approval",
             Guard::Namespace => "namespace",
             Guard::Values => "values",
             Guard::Ref => "ref",
@@ -80,12 +91,12 @@ impl fmt::Display for Refusal {
     }
 }
 
-fn refusal(guard: Guard, expected: impl Into<String>, found: impl Into<String>) -> Refusal {
+pub(super) fn refusal(guard: Guard, expected: impl Into<String>, found: impl Into<String>) -> Refusal {
     Refusal { guard, expected: expected.into(), found: found.into(), remedy: None }
 }
 
 impl Refusal {
-    fn but(mut self, remedy: impl Into<String>) -> Refusal {
+    pub(super) fn but(mut self, remedy: impl Into<String>) -> Refusal {
         self.remedy = Some(remedy.into());
         self
     }
@@ -98,15 +109,6 @@ pub(crate) enum Look<T> {
     Seen(T),
     /// It could not be seen, for this reason.
     Not(String),
-}
-
-/// What was found in a registry under a digest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Image {
-    /// There is nothing.
-    Absent,
-    /// It is there, for these architectures.
-    For(Vec<String>),
 }
 
 /// An autoscaler of the release and whether its target also says how many pods there are.
@@ -138,6 +140,10 @@ pub(crate) struct Tight {
 pub(crate) struct Facts {
     /// The cluster's UID.
     pub(crate) cluster_uid: String,
+    /// What the cloud says; none if the environment names nothing of it.
+    pub(crate) cloud: Option<Cloud>,
+    /// Whether nobody sits in front of this machine.
+    pub(crate) ci: bool,
     /// The label `environment` of the namespace; outer none if there is no namespace.
     pub(crate) namespace: Option<Option<String>>,
     /// What rendered objects say in their label `environment`, each once.
@@ -181,6 +187,9 @@ pub(crate) struct Judged {
 /// Judges what was found.
 pub(crate) fn judge(env: &Environment, facts: &Facts) -> Judged {
     let mut judged = place(env, &facts.cluster_uid, facts.namespace.as_ref());
+    if let Some(cloud) = &facts.cloud {
+        cloud::judge(env, cloud, facts.ci, &mut judged);
+    }
     values(env, facts, &mut judged);
     when_and_what(env, facts, &mut judged);
     whether_it_fits(facts, &mut judged.refusals);
@@ -200,9 +209,6 @@ pub(crate) fn place(env: &Environment, cluster_uid: &str, namespace: Option<&Opt
         None => judged.not_checked.push(format!(
             "whether this is the right cluster: the environment has no cluster_uid (this one is {cluster_uid})"
         )),
-    }
-    if env.account.is_some() || env.region.is_some() {
-        judged.not_checked.push("the cloud's account and region".to_owned());
     }
     let name = env.namespace.as_deref().unwrap_or_default();
     let label = &env.label;
@@ -342,13 +348,13 @@ fn short_ref(full: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use jiff::civil::date;
     use std::time::Duration;
     use xtask_core::config::{Budgets, Guards};
 
-    fn env() -> Environment {
+    pub(in crate::release) fn env() -> Environment {
         let second = Duration::from_secs(1);
         Environment {
             cluster: None,
@@ -357,6 +363,7 @@ mod tests {
             namespace: Some("hello".into()),
             values: None,
             approval: true,
+            github_environment: "prod".into(),
             promoted_from: None,
             kubeconfig: None,
             context: None,
@@ -378,6 +385,8 @@ mod tests {
     fn facts() -> Facts {
         Facts {
             cluster_uid: "u".into(),
+            cloud: None,
+            ci: false,
             namespace: Some(Some("prod".into())),
             labels: vec!["prod".into()],
             git_ref: Some("refs/heads/main".into()),
@@ -475,9 +484,11 @@ mod tests {
         blind.labels.clear();
         blind.unwatched.push("StatefulSet db".into());
         let env = Environment { cluster_uid: None, account: Some("111122223333".into()), ..env() };
+        let not = || Look::Not("no AWS credentials were found".to_owned());
+        blind.cloud = Some(Cloud { account: not(), cluster: None, server: "https://c".into() });
         let judged = judge(&env, &blind);
         assert!(judged.refusals.is_empty());
-        assert_eq!(judged.not_checked.len(), 5, "{:?}", judged.not_checked);
+        assert_eq!(judged.not_checked.len(), 6, "{:?}", judged.not_checked);
         blind.image = None;
         assert!(judge(&env, &blind).not_checked.iter().any(|what| what.contains("no digest")));
     }

@@ -1,18 +1,21 @@
 //! Releases: deploy, prove, go back. A release is carried by one state machine (`phase`), remembered in a journal on the cluster, and
 //! guarded by a lock; whoever kills it anywhere leaves something that the next run can finish.
 //!
-//! - `phase`, `guards`, `plan`, `approved`: pure. - `journal`, `lock`: on the cluster. - `facts`, `trial`, `registry`: what guards look at.
+//! - `phase`, `guards`, `plan`, `review`: pure. - `journal`, `lock`: on the cluster. - `facts`, `trial`, `cloud`: what guards look at.
+//! - `approved`: who may; `handover`: what a plan leaves for those who do.
 //! - `open`: one release, opened. - `drive`: from a phase to the end. - `prove`: the doors to the rollout.
 //! - `deploy`, `promote`, `rollback`, `recover`, `status`, `diff`: commands. - `report`, `tell`, `clock`, `error`: words, time, faults.
 
 mod approved;
 mod clock;
+mod cloud;
 mod deploy;
 mod diff;
 mod drive;
 mod error;
 mod facts;
 mod guards;
+mod handover;
 mod journal;
 mod lock;
 mod objects;
@@ -22,14 +25,15 @@ mod plan;
 mod promote;
 mod prove;
 mod recover;
-mod registry;
 mod report;
+mod review;
 mod rollback;
 mod status;
 mod tell;
 mod trial;
 
 use crate::say;
+use approved::Approvable;
 use deploy::Image;
 use drive::Ending;
 use error::ReleaseError;
@@ -114,7 +118,7 @@ async fn command(
                 (Some(digest), None) => Some(Image { digest: digest.clone(), proven_before: None }),
                 (None, None) => cx.built().map(|digest| Image { digest, proven_before: None }),
             };
-            release(&cx, args, image.as_ref(), words.dry_run).await?
+            release(&cx, args, image.as_ref(), how(words.dry_run, words.plan.as_deref())).await?
         }
         Command::Promote(words) => {
             let before = cx.env.promoted_from.clone().ok_or_else(|| {
@@ -124,7 +128,7 @@ async fn command(
                 ))
             })?;
             let image = promoted(&cx, &open(&before).await?, None).await?;
-            release(&cx, args, Some(&image), words.dry_run).await?
+            release(&cx, args, Some(&image), how(words.dry_run, words.plan.as_deref())).await?
         }
         Command::Rollback(words) => Some(rollback::rollback(&cx, words.to).await?),
         Command::Recover(words) => {
@@ -173,18 +177,41 @@ async fn promoted(cx: &Cx, before: &Cx, asked: Option<&str>) -> Result<Image, Re
     }
 }
 
+/// Whether a plan is carried out or only made.
+#[derive(Debug, Clone, Copy)]
+enum How<'a> {
+    /// It is made, shown and left for others.
+    Plan,
+    /// It is carried out; if a plan was shown before, that very one.
+    Do { shown: Option<&'a str> },
+}
+
+/// A plan for programs.
+#[derive(serde::Serialize)]
+struct Shown<'a> {
+    /// What `--plan` takes.
+    digest: String,
+    #[serde(flatten)]
+    plan: &'a plan::Plan,
+}
+
+fn how(dry_run: bool, shown: Option<&str>) -> How<'_> {
+    if dry_run { How::Plan } else { How::Do { shown } }
+}
+
 async fn release(
     cx: &Cx,
     args: &ReleaseArgs,
     image: Option<&Image>,
-    dry_run: bool,
+    how: How<'_>,
 ) -> Result<Option<Ending>, ReleaseError> {
-    if !dry_run {
-        return deploy::deploy(cx, image).await.map(Some);
+    if let How::Do { shown } = how {
+        return deploy::deploy(cx, image, shown).await.map(Some);
     }
     let plan = deploy::dry_run(cx, image).await?;
+    handover::leave(cx, &plan)?;
     if args.json {
-        cx.tell.json(&plan);
+        cx.tell.json(&Shown { digest: plan.digest(), plan: &plan });
     } else {
         cx.tell.answer(&plan.text());
     }

@@ -35,8 +35,6 @@ pub(crate) struct Cx {
     pub(crate) helm: Helm,
     /// The cluster.
     pub(crate) cluster: Cluster,
-    /// Where every child comes from.
-    pub(crate) supervisor: Supervisor,
     /// Raised by SIGINT and its like.
     pub(crate) cancel: Cancel,
     /// What is shown.
@@ -85,7 +83,7 @@ impl Cx {
         let mut child = ambient.base();
         child.insert("KUBECONFIG".into(), kubeconfig.clone().into_os_string());
         let helm = Helm::new(helm::Setup {
-            supervisor: supervisor.clone(),
+            supervisor,
             cancel: cancel.clone(),
             program,
             env: child,
@@ -100,11 +98,13 @@ impl Cx {
             let said = String::from_utf8_lossy(&said).trim().to_owned();
             (!said.is_empty()).then_some(said)
         };
-        let commit = github.sha.or_else(|| {
-            let head = ask(&["rev-parse", "HEAD"])?;
+        // What is checked out, whatever a job says of itself: an approval is for what is released, not for what started the job.
+        let head = ask(&["rev-parse", "HEAD"]).map(|head| {
             let dirty = ask(&["status", "--porcelain", "--untracked-files=no"]).is_some();
-            Some(if dirty { format!("{head}-dirty") } else { head })
+            if dirty { format!("{head}-dirty") } else { head }
         });
+        // Where somebody must approve, the word of the job alone is not enough.
+        let commit = head.or(github.sha.filter(|_| !env.approval));
         let git_ref = github.git_ref.or_else(|| ask(&["symbolic-ref", "--quiet", "HEAD"]));
         let started = clock::now();
         let id = match github.run_id {
@@ -120,7 +120,6 @@ impl Cx {
             namespace,
             helm,
             cluster,
-            supervisor,
             cancel,
             tell: Tell::new(redactor.clone()),
             redactor,

@@ -1,9 +1,9 @@
 //! What a deployment would do, fixed before anything is asked or touched. Its digest is what an approval is given for.
 
+use super::approved::Approvable;
 use super::journal::Wanted;
 use serde::Serialize;
 use std::fmt::Write;
-use xtask_core::ids::sha256;
 
 /// The annotation in `Chart.yaml` that says why going back from this chart would do harm: `slipway/irreversible: drops a column`.
 /// While a release with it is being proven, nothing rolls back by itself.
@@ -48,18 +48,24 @@ pub(crate) struct Plan {
     pub(crate) not_checked: Vec<String>,
 }
 
-impl Plan {
-    /// The digest that an approval is bound to.
-    pub(crate) fn digest(&self) -> String {
-        // A plan has no maps with keys other than text, so it is always JSON.
-        sha256(&serde_json::to_vec(self).unwrap_or_default()).to_string()
+impl Approvable for Plan {
+    fn environment(&self) -> &str {
+        &self.environment
     }
 
-    /// The plan for people.
-    pub(crate) fn text(&self) -> String {
+    fn commit(&self) -> Option<&str> {
+        self.commit.as_deref()
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        // A plan has no maps with keys other than text, so it is always JSON.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    fn text(&self) -> String {
         let mut text = String::new();
         let image = self.wanted.image.as_deref().unwrap_or("no image of its own");
-        let _ = writeln!(text, "plan {}", &self.digest()[..12]);
+        let _ = writeln!(text, "plan {}", self.digest());
         let _ = writeln!(
             text,
             "  to        {} (namespace {}, cluster {})",

@@ -1,6 +1,7 @@
 //! `rollback`: back to the last good release, or to a revision that a person names. Watched and asked like any release, and what is
 //! proven then is the last good release. A person's word overrides what blocks a rollback by itself.
 
+use super::cloud;
 use super::deploy::{give_back, lock};
 use super::drive::{Drive, Ending};
 use super::error::ReleaseError;
@@ -24,7 +25,17 @@ pub(crate) async fn rollback(cx: &Cx, to: Option<u32>) -> Result<Ending, Release
 
 async fn under_lock(cx: &Cx, held: &Held, to: Option<u32>) -> Result<Ending, ReleaseError> {
     let namespace = facts::namespace_label(cx).await?;
-    let judged = guards::place(&cx.env, cx.cluster.uid(), namespace.as_ref());
+    let mut judged = guards::place(&cx.env, cx.cluster.uid(), namespace.as_ref());
+    let cloud = tokio::select! {
+        cloud = cloud::look(&cx.env, &cx.cluster) => cloud,
+        () = cx.cancel.raised() => return Err(ReleaseError::Cancelled(" before anything was touched".to_owned())),
+    };
+    if let Some(cloud) = cloud {
+        cloud::judge(&cx.env, &cloud, cx.ambient.ci(), &mut judged);
+    }
+    for what in &judged.not_checked {
+        cx.tell.line(&format!("NOT CHECKED  {what}"));
+    }
     if !judged.refusals.is_empty() {
         return Err(ReleaseError::Refused(judged.refusals));
     }

@@ -70,7 +70,17 @@ impl Repo {
         Ran::of(self.start(args).wait_with_output().unwrap())
     }
 
+    /// The same with these variables.
+    pub(crate) fn push_in(&self, variables: &[(&str, &str)], args: &[&str]) -> Ran {
+        Ran::of(self.start_in(variables, args).wait_with_output().unwrap())
+    }
+
     pub(crate) fn start(&self, args: &[&str]) -> Child {
+        self.start_in(&[], args)
+    }
+
+    /// The same with these variables.
+    pub(crate) fn start_in(&self, variables: &[(&str, &str)], args: &[&str]) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask-ship"));
         command.current_dir(self.folder.path()).arg("push").args(args).stdin(Stdio::null());
         command.env("XDG_CACHE_HOME", self.home.path()).env("DOCKER_CONFIG", self.home.path());
@@ -78,6 +88,7 @@ impl Repo {
         for name in ["CI", "GITHUB_ACTIONS", "REGISTRY_USERNAME", "REGISTRY_PASSWORD"] {
             command.env_remove(name);
         }
+        command.envs(variables.iter().copied());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 

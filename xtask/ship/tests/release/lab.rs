@@ -76,7 +76,8 @@ impl Lab {
         lab
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// A file of the repository.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -140,7 +141,14 @@ impl Lab {
 
     /// Runs a command to its end.
     pub(crate) fn say(&self, args: &[&str]) -> Said {
-        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
+        self.say_in(&[], args)
+    }
+
+    /// The same with these variables.
+    pub(crate) fn say_in(&self, variables: &[(&str, &str)], args: &[&str]) -> Said {
+        let mut command = self.command(args);
+        command.envs(variables.iter().copied());
+        let Output { status, stdout, stderr } = command.output().unwrap();
         let said = Said {
             code: status.code().unwrap_or(-1),
             stdout: String::from_utf8(stdout).unwrap(),
@@ -152,7 +160,13 @@ impl Lab {
 
     /// Starts a command.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
-        self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        self.start_in(&[], args)
+    }
+
+    /// The same with these variables.
+    pub(crate) fn start_in(&self, variables: &[(&str, &str)], args: &[&str]) -> Child {
+        let mut command = self.command(args);
+        command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// What `status` knows.

@@ -9,6 +9,9 @@
     reason = "these tests start labs, and say how they went"
 )]
 
+mod approval;
+#[path = "../../src/net/fake.rs"]
+mod fake;
 mod killing;
 mod lab;
 mod story;

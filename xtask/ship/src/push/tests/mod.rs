@@ -2,9 +2,11 @@
 
 mod fake;
 
+use crate::push::challenge::Access;
 use crate::push::fault::Fault;
 use crate::push::layout::{self, Image};
-use crate::push::login::{self, Login};
+use crate::push::login::{self, Login, Source};
+use crate::push::look::{self, Found};
 use crate::push::reference::{Repository, Tag};
 use crate::push::registry::Registry;
 use crate::push::retry::Patience;
@@ -57,8 +59,13 @@ fn nobody() -> Login {
 }
 
 fn robot() -> Login {
-    let ambient = Ambient::of([("REGISTRY_USERNAME", NAME), ("REGISTRY_PASSWORD", PASSWORD)]);
-    login::find(&ambient, "any").unwrap()
+    of_variables(NAME)
+}
+
+fn of_variables(name: &str) -> Login {
+    let ambient = Ambient::of([("REGISTRY_USERNAME", name), ("REGISTRY_PASSWORD", PASSWORD)]);
+    let Source::Ready(login) = login::find(&ambient, "any").unwrap() else { panic!("no registry of ECR") };
+    login
 }
 
 /// A push as the stage does it.
@@ -74,7 +81,8 @@ async fn push(address: &str, login: &Login, patience: Patience, image: &Image, t
         }
     };
     let result = async {
-        let registry = Registry::new(&repository, login, patience, || Timestamp::UNIX_EPOCH, &watch)?;
+        let place = (&repository, Access::PullAndPush);
+        let registry = Registry::new(place, login, patience, || Timestamp::UNIX_EPOCH, &watch)?;
         let sent = stage::send(&registry, image).await?;
         let names = stage::name(&registry, image, &tags).await?;
         stage::verify(&registry, image).await?;
@@ -310,9 +318,7 @@ async fn a_registry_that_wants_a_name_and_a_password_gets_them() {
 #[tokio::test]
 async fn who_is_not_let_in_is_told_why_at_once_and_no_password_is_shown() {
     let Fixture { image, folder: _folder } = fixture();
-    let wrong =
-        login::find(&Ambient::of([("REGISTRY_USERNAME", "other"), ("REGISTRY_PASSWORD", PASSWORD)]), "any");
-    let wrong = wrong.unwrap();
+    let wrong = of_variables("other");
     let helper = Login::Unusable("docker-credential-x has the credentials, and is not asked".into());
     let table = [
         (Door::Basic, nobody(), "set $REGISTRY_USERNAME and $REGISTRY_PASSWORD, or `docker login"),
@@ -381,4 +387,68 @@ async fn who_watches_sees_a_large_blob_move() {
     let done = simply(&fake, &image).await;
     done.result.unwrap();
     assert!(done.furthest > 0 && done.furthest <= BIG as u64, "{}", done.furthest);
+}
+
+/// A look as a guard does it.
+async fn looked(fake: &Fake, login: &Login, digest: &Digest) -> Result<Found, String> {
+    let repository: Repository = format!("{}/team/hello", fake.address).parse().unwrap();
+    let place = (&repository, Access::Pull);
+    let patience = Patience { silence: Duration::from_millis(300), tries: 2, ..hasty() };
+    let registry = Registry::new(place, login, patience, || Timestamp::UNIX_EPOCH, &|_| {}).unwrap();
+    look::of(&registry, digest).await
+}
+
+/// What a registry holds under a name.
+fn held(fake: &Fake, text: &str) -> Digest {
+    let entry = ("x".to_owned(), text.as_bytes().to_vec());
+    let digest = Digest::of(text.as_bytes());
+    fake.state.lock().unwrap().manifests.insert(digest.to_string(), entry);
+    digest
+}
+
+#[tokio::test]
+async fn an_image_that_was_pushed_is_seen_with_its_architecture_and_a_list_with_all_of_them() {
+    let Fixture { image, folder: _folder } = fixture();
+    for (door, login) in [(Door::Open, nobody()), (Door::Basic, robot()), (Door::Bearer(9), robot())] {
+        let fake = Fake::plain(door);
+        push(&fake.address, &login, hasty(), &image, &[]).await.result.unwrap();
+        let writes = fake.count("PUT", "") + fake.count("POST", "");
+        assert_eq!(looked(&fake, &login, &image.digest).await, Ok(Found::For(vec!["amd64".into()])));
+        assert_eq!(fake.count("PUT", "") + fake.count("POST", ""), writes, "nothing was sent");
+    }
+    let fake = Fake::plain(Door::Open);
+    let list = r#"{"manifests": [{"platform": {"architecture": "amd64"}}, {"platform": {"architecture": "arm64"}}]}"#;
+    let digest = held(&fake, list);
+    assert_eq!(looked(&fake, &nobody(), &digest).await, Ok(Found::For(vec!["amd64".into(), "arm64".into()])));
+}
+
+#[tokio::test]
+async fn a_look_asks_for_a_token_that_only_reads() {
+    let fake = Fake::plain(Door::Bearer(9));
+    assert_eq!(looked(&fake, &robot(), &Digest::of(b"x")).await, Ok(Found::Absent));
+    assert_eq!((fake.count("GET", "/token"), fake.count("GET", "pull,push")), (1, 0));
+}
+
+#[tokio::test]
+async fn only_an_answer_of_404_means_that_there_is_nothing() {
+    let digest = Digest::of(b"nothing");
+    assert_eq!(looked(&Fake::plain(Door::Open), &nobody(), &digest).await, Ok(Found::Absent));
+    for (status, expected) in [(500, "500"), (503, "given up after 2 tries"), (400, "400"), (200, "digest")] {
+        let fake = Fake::start(Door::Open, move |_, _| Some(Mischief::Say(status, "", "{}".into())));
+        let error = looked(&fake, &nobody(), &digest).await.unwrap_err();
+        assert!(error.contains(expected), "{status}: {error}");
+    }
+    let silent = Fake::start(Door::Open, |_, _| Some(Mischief::Hang));
+    assert!(looked(&silent, &nobody(), &digest).await.unwrap_err().contains("silent"));
+    let closed = Fake::plain(Door::Basic);
+    let error = looked(&closed, &nobody(), &digest).await.unwrap_err();
+    assert!(error.contains("no credentials were found"), "{error}");
+}
+
+#[tokio::test]
+async fn a_manifest_without_its_configuration_is_no_image() {
+    let fake = Fake::plain(Door::Open);
+    let config = Digest::of(b"gone");
+    let digest = held(&fake, &format!(r#"{{"config": {{"digest": "{config}"}}, "layers": []}}"#));
+    assert_eq!(looked(&fake, &nobody(), &digest).await, Ok(Found::Absent));
 }
