@@ -20,7 +20,7 @@ use std::time::Duration;
 const AGAIN: Duration = Duration::from_secs(15);
 
 /// What comes out of the cluster.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Fed {
     /// Something was seen.
     Seen(What),
@@ -31,7 +31,7 @@ pub enum Fed {
 }
 
 /// Everything that happens to the Deployments, ReplicaSets, Pods and events of a namespace. It never ends.
-pub fn feed(cluster: &Cluster, namespace: &str) -> BoxStream<'static, Fed> {
+pub(super) fn feed(cluster: &Cluster, namespace: &str) -> BoxStream<'static, Fed> {
     let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), namespace);
     let sets: Api<ReplicaSet> = Api::namespaced(cluster.client.clone(), namespace);
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), namespace);

@@ -4,17 +4,45 @@
 
 use super::error::ReleaseError;
 use super::plan::Plan;
+use super::set::SetPlan;
+use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal};
 use xtask_core::cancel::Cancel;
+use xtask_core::ids::ServiceName;
 
-/// A plan that may be carried out.
+/// A plan that may be carried out: of one release, or of a set.
 #[derive(Debug)]
-pub(crate) struct Approved(Plan);
+pub(crate) struct Approved<P = Plan>(P);
 
-impl Approved {
+impl<P> Approved<P> {
     /// What was approved.
-    pub(crate) fn plan(&self) -> &Plan {
+    pub(crate) fn plan(&self) -> &P {
         &self.0
+    }
+}
+
+impl Approved<SetPlan> {
+    /// Who approves a set approves each plan in it.
+    pub(crate) fn each(self) -> BTreeMap<ServiceName, Approved> {
+        self.0.plans.into_iter().map(|(name, plan)| (name, Approved(plan))).collect()
+    }
+}
+
+/// What can be approved.
+pub(crate) trait Approvable {
+    /// The environment that it changes.
+    fn environment(&self) -> &str;
+    /// The digest that an approval is bound to.
+    fn digest(&self) -> String;
+}
+
+impl Approvable for Plan {
+    fn environment(&self) -> &str {
+        &self.environment
+    }
+
+    fn digest(&self) -> String {
+        Plan::digest(self)
     }
 }
 
@@ -42,29 +70,29 @@ fn approver(protected: bool, github: bool, terminal: bool) -> Approver {
 }
 
 /// Asks for what this environment demands. `show` puts the question on the screen.
-pub(crate) async fn approve(
-    plan: Plan,
+pub(crate) async fn approve<P: Approvable>(
+    plan: P,
     protected: bool,
     github: bool,
     cancel: &Cancel,
     show: impl FnOnce(&str),
-) -> Result<Approved, ReleaseError> {
+) -> Result<Approved<P>, ReleaseError> {
     match approver(protected, github, std::io::stdin().is_terminal()) {
         Approver::Unneeded => Ok(Approved(plan)),
         Approver::GitHub => Err(ReleaseError::NotApproved(format!(
             "{} is protected, and this program cannot yet read the approval of a GitHub environment; approve at a terminal",
-            plan.environment
+            plan.environment()
         ))),
         Approver::Nobody => Err(ReleaseError::NotApproved(format!(
             "{} is protected: run this at a terminal and type the environment's name",
-            plan.environment
+            plan.environment()
         ))),
         Approver::Terminal => {
             show(&format!(
                 "{} is protected. To carry out plan {} type `{}`: ",
-                plan.environment,
+                plan.environment(),
                 &plan.digest()[..12],
-                plan.environment
+                plan.environment()
             ));
             let line = tokio::task::spawn_blocking(|| {
                 let mut line = String::new();
@@ -79,11 +107,11 @@ pub(crate) async fn approve(
     }
 }
 
-fn typed(plan: Plan, line: &str) -> Result<Approved, ReleaseError> {
-    if line.trim() == plan.environment {
+fn typed<P: Approvable>(plan: P, line: &str) -> Result<Approved<P>, ReleaseError> {
+    if line.trim() == plan.environment() {
         return Ok(Approved(plan));
     }
-    Err(ReleaseError::NotApproved(format!("that is not `{}`; nothing was touched", plan.environment)))
+    Err(ReleaseError::NotApproved(format!("that is not `{}`; nothing was touched", plan.environment())))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::error::ReleaseError;
 use super::facts;
 use super::guards;
 use super::journal::{Journal, Record, Wanted};
-use super::lock::Held;
+use super::lock::{Held, Place};
 use super::open::Cx;
 use super::phase::Phase;
 use super::plan::{IRREVERSIBLE, Plan, WayBack};
@@ -55,7 +55,11 @@ pub(crate) async fn dry_run(cx: &Cx, image: Option<&Image>) -> Result<Plan, Rele
 
 /// Takes the release's lock.
 pub(crate) async fn lock(cx: &Cx) -> Result<Held, ReleaseError> {
-    let place = cx.lock();
+    take(cx, &cx.lock()).await
+}
+
+/// Takes a lock.
+pub(crate) async fn take(cx: &Cx, place: &Place) -> Result<Held, ReleaseError> {
     let waiting = |other: &str| cx.tell.line(&format!("waiting for {other}, who is at work on this release"));
     tokio::select! {
         held = place.acquire(&cx.run.id, cx.env.budgets.lock, waiting) => held,
@@ -86,7 +90,7 @@ async fn under_lock(cx: &Cx, held: &Held, image: Option<&Image>) -> Result<Endin
 }
 
 /// What changes the cluster takes an approved plan.
-async fn carry_out(
+pub(crate) async fn carry_out(
     cx: &Cx,
     held: &Held,
     journal: Journal,
@@ -100,7 +104,7 @@ async fn carry_out(
 }
 
 /// Renders, looks, judges.
-async fn plan(
+pub(crate) async fn plan(
     cx: &Cx,
     journal: &Journal,
     chart: &Chart,

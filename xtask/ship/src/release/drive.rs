@@ -413,7 +413,7 @@ pub(crate) fn description(run: &str) -> String {
 }
 
 /// Where going back leads, or why it must not happen by itself.
-fn way_back(record: &Record) -> Result<Back, String> {
+pub(crate) fn way_back(record: &Record) -> Result<Back, String> {
     if let Some(why) = &record.wanted.irreversible {
         return Err(format!(
             "the chart says that it cannot be undone ({why}): mend it forward, or `cargo xtask rollback` if you know better"
