@@ -1,7 +1,7 @@
 //! `deploy`: looks, waits for the lock, finishes what was left, plans, asks, and carries the plan to its end.
 
 use super::approved::{self, Approved};
-use super::drive::{Drive, Ending};
+use super::drive::{Alarm, Drive, Ending};
 use super::error::ReleaseError;
 use super::facts;
 use super::guards;
@@ -86,21 +86,23 @@ async fn under_lock(cx: &Cx, held: &Held, image: Option<&Image>) -> Result<Endin
     let github = cx.ambient.github().is_some();
     let approved =
         approved::approve(plan, cx.env.approval, github, &cx.cancel, |text| cx.tell.show(text)).await?;
-    carry_out(cx, held, journal, chart, &approved).await
+    carry_out(cx, held, journal, chart, (&approved, None)).await
 }
 
-/// What changes the cluster takes an approved plan.
+/// What changes the cluster takes an approved plan. In a set there is an alarm too.
 pub(crate) async fn carry_out(
     cx: &Cx,
     held: &Held,
     journal: Journal,
     chart: Chart,
-    approved: &Approved,
+    (approved, alarm): (&Approved, Option<Alarm>),
 ) -> Result<Ending, ReleaseError> {
     let plan = approved.plan();
     let last_good = journal.last_good().cloned();
     let record = Record::intent(cx.run.clone(), held.token(), plan.wanted.clone(), plan.revision, last_good);
-    Drive::new(cx, journal, held, Some(chart)).from(record).await
+    let mut drive = Drive::new(cx, journal, held, Some(chart));
+    drive.alarm = alarm;
+    drive.from(record).await
 }
 
 /// Renders, looks, judges.

@@ -33,11 +33,26 @@ pub(crate) enum Fault {
     Rollout(Failure),
     /// A step failed.
     Step {
-        /// `apply`, `smoke`.
+        /// `apply`, `smoke`, `set`.
         step: &'static str,
         /// What it said.
         said: String,
     },
+}
+
+/// The step of a release that went back because of another one.
+const SET: &str = "set";
+
+impl Fault {
+    /// It is not bad itself.
+    pub(crate) fn of_set() -> Fault {
+        Fault::Step { step: SET, said: "another service of its set is bad".to_owned() }
+    }
+
+    /// Whether it only went back with others.
+    pub(crate) fn is_of_set(&self) -> bool {
+        matches!(self, Fault::Step { step: SET, .. })
+    }
 }
 
 impl std::fmt::Display for Fault {

@@ -11,4 +11,6 @@
 
 mod killing;
 mod lab;
+mod set;
+mod smoke;
 mod story;

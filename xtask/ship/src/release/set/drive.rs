@@ -7,13 +7,14 @@ use crate::helm::Chart;
 use crate::release::approved::Approved;
 use crate::release::clock;
 use crate::release::deploy;
-use crate::release::drive::{Drive, Ending, way_back};
+use crate::release::drive::{Alarm, Drive, Ending, way_back};
 use crate::release::error::ReleaseError;
 use crate::release::journal::{Journal, Record};
 use crate::release::lock::Held;
 use crate::release::open::Cx;
 use crate::release::phase::Phase;
-use crate::release::{prove, recover};
+use crate::release::prove::{self, Fault};
+use crate::release::recover;
 use futures_util::future::{join_all, try_join_all};
 use std::collections::BTreeMap;
 use xtask_core::ids::ServiceName;
@@ -80,8 +81,9 @@ impl SetDrive<'_> {
             Move::Forward(_) | Move::Turn | Move::End => format!("wave {wave} of {}", record.order.waves()),
         };
         self.cx.tell.line(&format!("{what}: {list}"));
-        let this = &*self;
-        let parts = names.iter().map(|name| async move { (name, this.part(step, name, record).await) });
+        let (this, alarm) = (&*self, &Alarm::new());
+        let parts =
+            names.iter().map(|name| async move { (name, this.part(step, name, record, alarm).await) });
         let parts = join_all(parts).await;
         let mut failed = None;
         for (name, part) in parts {
@@ -105,7 +107,13 @@ impl SetDrive<'_> {
     }
 
     /// The part of one member in a move.
-    async fn part(&self, step: &Move, name: &ServiceName, record: &SetRecord) -> Result<Part, ReleaseError> {
+    async fn part(
+        &self,
+        step: &Move,
+        name: &ServiceName,
+        record: &SetRecord,
+        alarm: &Alarm,
+    ) -> Result<Part, ReleaseError> {
         let Member { cx, held } = self.member(name)?;
         let mut journal = cx.journal().await?;
         match step {
@@ -115,7 +123,9 @@ impl SetDrive<'_> {
                     self.approved.as_ref().and_then(|all| all.get(name)).ok_or_else(|| {
                         ReleaseError::Bug(format!("{name} was to go forward without approval"))
                     })?;
-                let ending = deploy::carry_out(cx, held, journal, chart.clone(), approved).await?;
+                let ending =
+                    deploy::carry_out(cx, held, journal, chart.clone(), (approved, Some(alarm.clone())))
+                        .await?;
                 Ok(Part::Ended(Some(ending)))
             }
             Move::Back(_) => take_back(cx, held, journal, record.reason.as_deref()).await,
@@ -130,19 +140,18 @@ impl SetDrive<'_> {
         stands: &Stands,
         records: &BTreeMap<ServiceName, Record>,
     ) -> Result<(), ReleaseError> {
-        let failed = stands.iter().find(|(_, stand)| {
+        let failed = stands.iter().filter(|(_, stand)| {
             matches!(stand, Stand::Back | Stand::Unwell | Stand::Stuck | Stand::Foreign | Stand::Midway)
         });
-        let why = match failed {
+        let fault = |name| self.endings.get(name).and_then(|ending| ending.fault.as_ref());
+        // The first of those that are bad themselves, not of those that only went back with them.
+        let first = failed.min_by_key(|(name, _)| fault(name).is_some_and(Fault::is_of_set));
+        let why = match first {
             Some((name, Stand::Foreign)) => format!("{name} was changed by somebody else"),
             Some((name, _)) => {
-                let why = records.get(name).and_then(|record| record.reason.as_deref());
-                let why = self
-                    .endings
-                    .get(name)
-                    .and_then(|ending| ending.fault.as_ref())
-                    .map_or_else(|| why.unwrap_or("it failed").to_owned(), ToString::to_string);
-                format!("{name}: {why}")
+                let told = records.get(name).and_then(|record| record.reason.clone());
+                let why = fault(name).map(ToString::to_string).or(told);
+                format!("{name}: {}", why.unwrap_or_else(|| "it failed".to_owned()))
             }
             None => {
                 let open = stands.iter().filter(|(_, stand)| **stand == Stand::Untouched);

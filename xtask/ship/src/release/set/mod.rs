@@ -11,7 +11,7 @@ mod state;
 
 pub(crate) use plan::SetPlan;
 
-use super::approved;
+use super::approved::{self, Approved};
 use super::deploy::{self, Image};
 use super::error::ReleaseError;
 use super::journal::Journal;
@@ -19,6 +19,7 @@ use super::lock::{Held, Place};
 use super::open::{self, Cx, Opener};
 use super::phase::Phase;
 use super::{recover, report, status};
+use crate::helm::Chart;
 use drive::{Member, SetDrive};
 use futures_util::future::{join_all, try_join_all};
 use order::Order;
@@ -28,6 +29,9 @@ use std::collections::BTreeMap;
 use xtask::cli::{Command, ReleaseArgs};
 use xtask_core::error::ExitCode;
 use xtask_core::ids::ServiceName;
+
+/// The members whose locks are held.
+type Members = BTreeMap<ServiceName, Member>;
 
 /// What is done with a set.
 #[derive(Debug, Clone, Copy)]
@@ -77,9 +81,9 @@ pub(crate) async fn command(
             None
         }
         Words::Recover { forget } => {
-            let lock = lock(&cx).await?;
-            let ending = recovered(&cx, &lock, forget).await;
-            deploy::give_back(&cx, lock).await;
+            let (lock, mut members) = (lock(&cx).await?, Members::new());
+            let ending = recovered(&cx, &lock, &mut members, forget).await;
+            tokio::join!(return_all(members), deploy::give_back(&cx, lock));
             let ending = ending?;
             if ending.is_none() {
                 cx.tell.line("no set is unfinished");
@@ -99,9 +103,9 @@ pub(crate) async fn command(
                 planned(&cx, args, &names, before.as_ref()).await?;
                 return Ok(ExitCode::Passed);
             }
-            let lock = lock(&cx).await?;
-            let ending = release(&cx, &lock, &names, before.as_ref()).await;
-            deploy::give_back(&cx, lock).await;
+            let (lock, mut members) = (lock(&cx).await?, Members::new());
+            let ending = release(&cx, &lock, &mut members, &names, before.as_ref()).await;
+            tokio::join!(return_all(members), deploy::give_back(&cx, lock));
             Some(ending?)
         }
     };
@@ -120,32 +124,28 @@ async fn lock(cx: &Cx) -> Result<Held, ReleaseError> {
 
 /// Takes the locks of all members. A set waits while it holds some of them; that two sets wait for each other is ruled out by the lock
 /// of sets, and a release alone holds no other lock.
-async fn members(
+async fn take_all(
     cx: &Cx,
     names: impl Iterator<Item = &ServiceName>,
-) -> Result<BTreeMap<ServiceName, Member>, ReleaseError> {
+    members: &mut Members,
+) -> Result<(), ReleaseError> {
     let all = names.map(|name| async move {
         let cx = cx.beside(name)?;
         let held = deploy::lock(&cx).await.map_err(|error| error.of(name))?;
         Ok::<_, ReleaseError>((name.clone(), Member { cx, held }))
     });
-    let (mut members, mut failed) = (BTreeMap::new(), None);
+    let mut failed = None;
     for member in join_all(all).await {
         match member {
             Ok((name, member)) => drop(members.insert(name, member)),
             Err(error) => drop(failed.get_or_insert(error)),
         }
     }
-    match failed {
-        None => Ok(members),
-        Some(error) => {
-            return_all(members).await;
-            Err(error)
-        }
-    }
+    failed.map_or(Ok(()), Err)
 }
 
-async fn return_all(members: BTreeMap<ServiceName, Member>) {
+/// Gives all locks back, together: a run that is stopped has little time.
+async fn return_all(members: Members) {
     join_all(
         members.into_values().map(|Member { cx, held }| async move { deploy::give_back(&cx, held).await }),
     )
@@ -153,7 +153,12 @@ async fn return_all(members: BTreeMap<ServiceName, Member>) {
 }
 
 /// Finishes a set that was left, if one was.
-async fn recovered(cx: &Cx, lock: &Held, forget: bool) -> Result<Option<SetEnding>, ReleaseError> {
+async fn recovered(
+    cx: &Cx,
+    lock: &Held,
+    members: &mut Members,
+    forget: bool,
+) -> Result<Option<SetEnding>, ReleaseError> {
     let mut journal = record::open(&cx.cluster, &cx.namespace).await?;
     let Some(mut record) = journal.record().filter(|record| record.turn != Turn::Ended).cloned() else {
         return Ok(None);
@@ -173,44 +178,42 @@ async fn recovered(cx: &Cx, lock: &Held, forget: bool) -> Result<Option<SetEndin
         record.run.id,
         record.order.members().count()
     ));
-    let members = members(cx, record.order.members()).await?;
-    let ending = carried(cx, lock, &members, journal, record, None).await;
-    return_all(members).await;
-    ending.map(Some)
+    take_all(cx, record.order.members(), members).await?;
+    carried(cx, lock, members, journal, record, None).await.map(Some)
 }
 
 async fn release(
     cx: &Cx,
     lock: &Held,
+    members: &mut Members,
     names: &[ServiceName],
     before: Option<&Cx>,
 ) -> Result<SetEnding, ReleaseError> {
-    if let Some(ending) = recovered(cx, lock, false).await?
-        && ExitCode::of(ending.exit_code) != ExitCode::Passed
-        && ExitCode::of(ending.exit_code) != ExitCode::RolledBack
-    {
-        return Ok(ending);
+    if let Some(ending) = recovered(cx, lock, members, false).await? {
+        if !matches!(ExitCode::of(ending.exit_code), ExitCode::Passed | ExitCode::RolledBack) {
+            return Ok(ending);
+        }
+        return_all(std::mem::take(members)).await;
     }
-    let members = members(cx, names.iter()).await?;
-    let ending = forward(cx, lock, &members, names, before).await;
-    return_all(members).await;
-    ending
+    take_all(cx, names.iter(), members).await?;
+    forward(cx, lock, members, names, before).await
 }
 
 async fn forward(
     cx: &Cx,
     lock: &Held,
-    members: &BTreeMap<ServiceName, Member>,
+    members: &Members,
     names: &[ServiceName],
     before: Option<&Cx>,
 ) -> Result<SetEnding, ReleaseError> {
     let stopped = || ReleaseError::Cancelled(" before anything was touched".to_owned());
-    let earlier = try_join_all(members.iter().map(|(name, member)| async move {
-        settled(member).await.map(|run| run.map(|run| (name.clone(), run))).map_err(|error| error.of(name))
-    }));
-    let earlier = earlier.await?.into_iter().flatten().collect();
+    let mut earlier = BTreeMap::new();
+    // All of them end before anything is said of one.
+    for (name, run) in members.keys().zip(join_all(members.values().map(settled)).await) {
+        earlier.extend(run.map_err(|error| error.of(name))?.map(|run| (name.clone(), run)));
+    }
     let cxs = members.iter().map(|(name, member)| (name.clone(), &member.cx)).collect();
-    let (plan, charts) = tokio::select! {
+    let (plan, mut charts) = tokio::select! {
         plan = all_plans(cx, names, cxs, before) => plan?,
         () = cx.cancel.raised() => return Err(stopped()),
     };
@@ -219,8 +222,11 @@ async fn forward(
     let show = |text: &str| cx.tell.show(text);
     let approved = approved::approve(plan, cx.env.approval, github, &cx.cancel, show).await?;
     let record = SetRecord::intent(cx.run.clone(), lock.token(), approved.plan().order.clone(), earlier);
-    let approved = approved.each().into_iter().zip(charts.into_values());
-    let approved = approved.map(|((name, plan), chart)| (name, (plan, chart))).collect();
+    let with_chart = |(name, plan): (ServiceName, Approved)| {
+        let chart = charts.remove(&name).ok_or_else(|| ReleaseError::Bug(format!("{name} has no chart")))?;
+        Ok((name, (plan, chart)))
+    };
+    let approved = approved.each().into_iter().map(with_chart).collect::<Result<_, ReleaseError>>()?;
     let journal = record::open(&cx.cluster, &cx.namespace).await?;
     carried(cx, lock, members, journal, record, Some(approved)).await
 }
@@ -228,10 +234,10 @@ async fn forward(
 async fn carried(
     cx: &Cx,
     lock: &Held,
-    members: &BTreeMap<ServiceName, Member>,
+    members: &Members,
     journal: Journal<SetRecord>,
     record: SetRecord,
-    approved: Option<BTreeMap<ServiceName, (approved::Approved, crate::helm::Chart)>>,
+    approved: Option<BTreeMap<ServiceName, (Approved, Chart)>>,
 ) -> Result<SetEnding, ReleaseError> {
     let (endings, foreign) = (BTreeMap::new(), BTreeMap::new());
     SetDrive { cx, lock, members, journal, approved, endings, foreign }.from(record).await
@@ -255,7 +261,7 @@ async fn all_plans(
     names: &[ServiceName],
     cxs: BTreeMap<ServiceName, &Cx>,
     before: Option<&Cx>,
-) -> Result<(SetPlan, BTreeMap<ServiceName, crate::helm::Chart>), ReleaseError> {
+) -> Result<(SetPlan, BTreeMap<ServiceName, Chart>), ReleaseError> {
     let order = Order::of(&cx.pipeline.services, names).map_err(ReleaseError::Bug)?;
     let images = cxs.into_iter().map(|(name, cx)| async move {
         let image = match before {
