@@ -31,7 +31,7 @@ pub struct ReleaseRecord {
     pub environment: String,
     /// The release's name.
     pub release: String,
-    /// The phase in which it ended, as the journal spells it; `smoke` if it was only asked.
+    /// The phase in which it ended, as the journal spells it; `smoke` if it was only asked, `none` if it was left alone.
     pub phase: String,
     /// What happened, in a sentence.
     pub summary: String,

@@ -1,8 +1,7 @@
-//! One feed for all who watch the same namespace: however many releases are watched at a time, the cluster has one watch a kind to serve.
-//! Who comes later is told first what is known by then, as a watch of its own would have begun with a list. The feed ends with the last
-//! who listens.
+//! One watch a kind for all who watch the same namespace, however many releases are watched at a time. Who comes later is told first what
+//! is known by then, as a watch of its own would have begun with a list. A watch ends with the last who listens.
 
-use crate::cluster::feed::feed;
+use crate::cluster::feed::{Topic, feed};
 use crate::cluster::{Cluster, Fed};
 use crate::rollout::seen::{Event, Identity, Kind, What};
 use futures_util::Stream;
@@ -19,9 +18,11 @@ const STEM: usize = 58;
 
 /// The feeds that somebody listens to, by namespace.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Feeds(Arc<Mutex<BTreeMap<String, Weak<Hub>>>>);
+pub(super) struct Feeds(Arc<Mutex<Hubs>>);
 
-/// One feed.
+type Hubs = BTreeMap<(String, Topic), Weak<Hub>>;
+
+/// One feed: of one kind.
 #[derive(Debug, Default)]
 struct Hub {
     shared: Mutex<Shared>,
@@ -32,17 +33,17 @@ struct Hub {
 struct Shared {
     objects: BTreeMap<(Kind, String), What>,
     events: BTreeMap<String, Event>,
-    /// The last list of each kind.
-    lists: BTreeMap<Kind, What>,
+    /// The last list.
+    list: Option<What>,
     gone: BTreeSet<String>,
-    listeners: Vec<(Vec<String>, UnboundedSender<Fed>)>,
+    listeners: Vec<(Arc<[String]>, UnboundedSender<Fed>)>,
 }
 
 /// Somebody who listens.
 #[derive(Debug)]
 pub struct Listener {
-    /// Keeps the feed alive.
-    _hub: Arc<Hub>,
+    /// Keeps the feeds alive.
+    _hubs: Vec<Arc<Hub>>,
     receiver: UnboundedReceiver<Fed>,
 }
 
@@ -56,25 +57,32 @@ impl Stream for Listener {
 
 /// Everything that happens in a namespace to the Deployments of these names and to what they make.
 pub fn listen<'n>(cluster: &Cluster, namespace: &str, names: impl IntoIterator<Item = &'n str>) -> Listener {
-    cluster.feeds.listen(namespace, names, || feed(cluster, namespace))
+    cluster.feeds.listen(namespace, &Topic::ALL, names, |topic| feed(cluster, namespace, topic))
 }
 
 impl Feeds {
     fn listen<'n>(
         &self,
         namespace: &str,
+        topics: &[Topic],
         names: impl IntoIterator<Item = &'n str>,
-        begin: impl FnOnce() -> BoxStream<'static, Fed>,
+        mut begin: impl FnMut(Topic) -> BoxStream<'static, Fed>,
     ) -> Listener {
         let mut feeds = lock(&self.0);
-        let hub = feeds.get(namespace).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let hub = Hub::begin(begin());
-            feeds.insert(namespace.to_owned(), Arc::downgrade(&hub));
-            hub
-        });
+        let names: Arc<[String]> = names.into_iter().map(str::to_owned).collect();
         let (sender, receiver) = mpsc::unbounded_channel();
-        lock(&hub.shared).join(names.into_iter().map(str::to_owned).collect(), sender);
-        Listener { _hub: hub, receiver }
+        let mut hubs = Vec::new();
+        for topic in topics {
+            let key = (namespace.to_owned(), *topic);
+            let hub = feeds.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let hub = Hub::begin(begin(*topic));
+                feeds.insert(key, Arc::downgrade(&hub));
+                hub
+            });
+            lock(&hub.shared).join(Arc::clone(&names), sender.clone());
+            hubs.push(hub);
+        }
+        Listener { _hubs: hubs, receiver }
     }
 }
 
@@ -103,9 +111,9 @@ impl Drop for Hub {
 
 impl Shared {
     /// Tells a listener what is known, and then what happens.
-    fn join(&mut self, names: Vec<String>, listener: UnboundedSender<Fed>) {
+    fn join(&mut self, names: Arc<[String]>, listener: UnboundedSender<Fed>) {
         let events = self.events.values().cloned().map(What::Event);
-        let known = self.objects.values().cloned().chain(self.lists.values().cloned()).chain(events);
+        let known = self.objects.values().cloned().chain(self.list.clone()).chain(events);
         for what in known.filter(|what| concerns(&names, what)) {
             let _ = listener.send(Fed::Seen(what));
         }
@@ -130,11 +138,7 @@ impl Shared {
             What::Deployment(it) => self.object(Kind::Deployment, &it.id, what),
             What::ReplicaSet(it) => self.object(Kind::ReplicaSet, &it.id, what),
             What::Pod(it) => self.object(Kind::Pod, &it.id, what),
-            What::Event(event) => {
-                if !self.gone.contains(&event.about) {
-                    self.events.insert(event.uid.clone(), event.clone());
-                }
-            }
+            What::Event(event) => drop(self.events.insert(event.uid.clone(), event.clone())),
             What::Gone { kind, uid } => self.lose(*kind, uid),
             What::Relisted { kind, version, uids } => {
                 let on_list: BTreeSet<&String> = uids.iter().collect();
@@ -148,7 +152,7 @@ impl Shared {
                 for uid in lost.collect::<Vec<_>>() {
                     self.lose(*kind, &uid);
                 }
-                self.lists.insert(*kind, what.clone());
+                self.list = Some(what.clone());
             }
             What::Tick => {}
         }
@@ -165,7 +169,6 @@ impl Shared {
     fn lose(&mut self, kind: Kind, uid: &str) {
         self.gone.insert(uid.to_owned());
         self.objects.remove(&(kind, uid.to_owned()));
-        self.events.retain(|_, event| event.about != uid);
     }
 }
 
@@ -181,12 +184,10 @@ fn identity(what: &What) -> Option<&Identity> {
 /// Whether it is about one of these, or about what one of them made: names of what is made begin with the maker's. It may let more pass,
 /// and never less.
 fn concerns(names: &[String], what: &What) -> bool {
-    let name = match what {
-        What::Event(event) => event.object.split_once('/').map_or("", |(_, name)| name),
-        _ => match identity(what) {
-            Some(id) => id.name.as_str(),
-            None => return true,
-        },
+    let name = match (what, identity(what)) {
+        (What::Event(event), _) => event.object.split_once('/').map_or("", |(_, name)| name),
+        (_, Some(id)) => id.name.as_str(),
+        (_, None) => return true,
     };
     names.iter().any(|maker| name.starts_with(&maker[..maker.floor_char_boundary(STEM.min(maker.len()))]))
 }
@@ -211,6 +212,15 @@ mod tests {
     fn relisted(version: u64, names: &[&str]) -> What {
         let uids = names.iter().map(|name| format!("uid-{name}")).collect();
         What::Relisted { kind: Kind::Pod, version, uids }
+    }
+
+    const PODS: [Topic; 1] = [Topic::Kind(Kind::Pod)];
+
+    type Told = Option<UnboundedReceiver<What>>;
+
+    fn one() -> (UnboundedSender<What>, Told) {
+        let (tell, told) = mpsc::unbounded_channel();
+        (tell, Some(told))
     }
 
     /// A feed that is told what to say, and how often it was begun.
@@ -240,9 +250,9 @@ mod tests {
     #[tokio::test]
     async fn two_listen_to_one_feed_and_each_hears_what_concerns_it() {
         let feeds = Feeds::default();
-        let (tell, told) = mpsc::unbounded_channel();
-        let mut first = feeds.listen("ns", ["a"], || begin(told));
-        let mut second = feeds.listen("ns", ["b"], || panic!("a second feed of the same namespace"));
+        let (tell, mut told) = one();
+        let mut first = feeds.listen("ns", &PODS, ["a"], |_| begin(told.take().unwrap()));
+        let mut second = feeds.listen("ns", &PODS, ["b"], |_| panic!("a second feed of the same namespace"));
         tell.send(pod("a-1", 1)).unwrap();
         tell.send(pod("b-1", 2)).unwrap();
         tell.send(relisted(2, &["a-1", "b-1"])).unwrap();
@@ -253,8 +263,8 @@ mod tests {
     #[tokio::test]
     async fn who_comes_later_hears_first_what_is_there_and_nothing_that_is_gone() {
         let feeds = Feeds::default();
-        let (tell, told) = mpsc::unbounded_channel();
-        let mut first = feeds.listen("ns", ["a"], || begin(told));
+        let (tell, mut told) = one();
+        let mut first = feeds.listen("ns", &PODS, ["a"], |_| begin(told.take().unwrap()));
         for what in [pod("a-1", 1), pod("a-2", 2), pod("a-3", 3), pod("a-1", 5)] {
             tell.send(what).unwrap();
         }
@@ -266,16 +276,16 @@ mod tests {
         tell.send(list.clone()).unwrap();
         tell.send(pod("a-2", 2)).unwrap();
         assert_eq!(heard(&mut first).await.len(), 9);
-        let mut late = feeds.listen("ns", ["a"], || panic!("a second feed"));
+        let mut late = feeds.listen("ns", &PODS, ["a"], |_| panic!("a second feed"));
         assert_eq!(heard(&mut late).await, [pod("a-1", 5), pod("a-4", 9), list]);
     }
 
     #[tokio::test]
     async fn the_feed_ends_with_the_last_who_listens_and_begins_anew_with_the_next() {
         let feeds = Feeds::default();
-        let (tell, told) = mpsc::unbounded_channel();
-        let first = feeds.listen("ns", ["a"], || begin(told));
-        let second = feeds.listen("ns", ["a"], || panic!("a second feed"));
+        let (tell, mut told) = one();
+        let first = feeds.listen("ns", &PODS, ["a"], |_| begin(told.take().unwrap()));
+        let second = feeds.listen("ns", &PODS, ["a"], |_| panic!("a second feed"));
         drop(first);
         tokio::task::yield_now().await;
         assert!(!tell.is_closed());
@@ -284,10 +294,29 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert!(tell.is_closed());
-        let (tell, told) = mpsc::unbounded_channel();
-        let mut third = feeds.listen("ns", ["a"], || begin(told));
+        let (tell, mut told) = one();
+        let mut third = feeds.listen("ns", &PODS, ["a"], |_| begin(told.take().unwrap()));
         tell.send(pod("a-1", 1)).unwrap();
         assert_eq!(heard(&mut third).await, [pod("a-1", 1)]);
+    }
+
+    #[tokio::test]
+    async fn each_kind_is_fed_once_for_those_who_ask_for_it_and_a_listener_hears_all_of_its_own() {
+        let feeds = Feeds::default();
+        let both = [Topic::Kind(Kind::Pod), Topic::Events];
+        let mut begun = Vec::new();
+        let mut first = feeds.listen("ns", &both, ["a"], |topic| {
+            begun.push(topic);
+            let what = match topic {
+                Topic::Kind(_) => pod("a-1", 1),
+                Topic::Events => What::Event(Event { object: "Pod/a-1".into(), ..Event::default() }),
+            };
+            stream::iter([Fed::Seen(what)]).chain(stream::pending()).boxed()
+        });
+        let mut second = feeds.listen("ns", &PODS, ["a"], |_| panic!("a second feed of the same kind"));
+        assert_eq!(begun, both);
+        assert_eq!(heard(&mut first).await.len(), 2);
+        assert_eq!(heard(&mut second).await, [pod("a-1", 1)]);
     }
 
     #[test]

@@ -105,10 +105,10 @@ impl From<HelmError> for ReleaseError {
 impl ReleaseError {
     /// The same, as one release of a set. A stop is that of the whole command.
     pub(crate) fn of(self, release: &ServiceName) -> ReleaseError {
-        match self {
-            error @ (ReleaseError::Of { .. } | ReleaseError::Cancelled(_)) => error,
-            error => ReleaseError::Of { release: release.to_string(), error: Box::new(error) },
+        if matches!(self, ReleaseError::Of { .. } | ReleaseError::Cancelled(_)) {
+            return self;
         }
+        ReleaseError::Of { release: release.to_string(), error: Box::new(self) }
     }
 
     /// The exit code.

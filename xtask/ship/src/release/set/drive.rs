@@ -42,7 +42,7 @@ pub(crate) struct SetDrive<'a> {
 /// What came of a member's part in a move.
 enum Part {
     /// It ended.
-    Ended(Option<Ending>),
+    Ended(Option<Box<Ending>>),
     /// Somebody else has changed it.
     Foreign(String),
 }
@@ -88,7 +88,7 @@ impl SetDrive<'_> {
         let mut failed = None;
         for (name, part) in parts {
             match part {
-                Ok(Part::Ended(ending)) => self.endings.extend(ending.map(|ending| (name.clone(), ending))),
+                Ok(Part::Ended(ending)) => self.endings.extend(ending.map(|ending| (name.clone(), *ending))),
                 Ok(Part::Foreign(by)) => {
                     self.cx.tell.line(&format!("{name} is left alone: {by}"));
                     self.foreign.insert(name.clone(), by);
@@ -117,7 +117,7 @@ impl SetDrive<'_> {
         let Member { cx, held } = self.member(name)?;
         let mut journal = cx.journal().await?;
         match step {
-            Move::Settle(_) => Ok(Part::Ended(recover::settle(cx, held, &mut journal).await?)),
+            Move::Settle(_) => Ok(Part::Ended(recover::settle(cx, held, &mut journal).await?.map(Box::new))),
             Move::Forward(_) => {
                 let (approved, chart) =
                     self.approved.as_ref().and_then(|all| all.get(name)).ok_or_else(|| {
@@ -126,7 +126,7 @@ impl SetDrive<'_> {
                 let ending =
                     deploy::carry_out(cx, held, journal, chart.clone(), (approved, Some(alarm.clone())))
                         .await?;
-                Ok(Part::Ended(Some(ending)))
+                Ok(Part::Ended(Some(Box::new(ending))))
             }
             Move::Back(_) => take_back(cx, held, journal, record.reason.as_deref()).await,
             Move::Turn | Move::End => Err(ReleaseError::Bug("a move without members".to_owned())),
@@ -237,5 +237,5 @@ async fn take_back(
     record.since = clock::now();
     record.because(&format!("its set is bad: {}", reason.unwrap_or_default()));
     let ending = Drive::new(cx, journal, held, None).from(record).await?;
-    Ok(Part::Ended(Some(ending)))
+    Ok(Part::Ended(Some(Box::new(ending))))
 }

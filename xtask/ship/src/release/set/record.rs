@@ -126,7 +126,13 @@ impl SetEnding {
         let line = |member: &MemberEnding| {
             let because = match &member.stand {
                 Stand::Fixed(why) => format!(": {why}"),
-                _ => String::new(),
+                Stand::Untouched
+                | Stand::Midway
+                | Stand::Good
+                | Stand::Back
+                | Stand::Unwell
+                | Stand::Stuck
+                | Stand::Foreign => String::new(),
             };
             format!("  {:<24} wave {:<3} {}{because}\n", member.release, member.wave, words(&member.stand))
         };

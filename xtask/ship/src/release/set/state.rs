@@ -248,7 +248,7 @@ mod tests {
             }
         }
 
-        fn to_the_end(&mut self) -> ExitCode {
+        fn end(&mut self) -> ExitCode {
             for _ in 0..100 {
                 if !self.step() {
                     return outcome(&self.stands);
@@ -262,7 +262,7 @@ mod tests {
     fn a_good_set_goes_forward_in_order_and_is_proven() {
         let order = twenty();
         let mut walk = Walk::new(&order, &|_| Stand::Good);
-        assert_eq!(walk.to_the_end(), ExitCode::Passed);
+        assert_eq!(walk.end(), ExitCode::Passed);
         assert_eq!((walk.begun.len(), walk.returned.len(), order.waves()), (20, 0, 6));
         assert!(walk.begun.is_sorted_by_key(|name| order.wave(name)));
     }
@@ -273,7 +273,7 @@ mod tests {
         for bad in order.members() {
             let fate = |name: &ServiceName| if name == bad { Stand::Back } else { Stand::Good };
             let mut walk = Walk::new(&order, &fate);
-            assert_eq!(walk.to_the_end(), ExitCode::RolledBack, "{bad}");
+            assert_eq!(walk.end(), ExitCode::RolledBack, "{bad}");
             assert!(walk.returned.is_sorted_by_key(|name| std::cmp::Reverse(order.wave(name))), "{bad}");
             assert_eq!(walk.returned.len() + 1, walk.begun.len(), "{bad}");
             for name in order.members() {
@@ -304,7 +304,7 @@ mod tests {
                 let going_back = matches!(next, Move::Back(_));
                 let later = |name: &ServiceName| if going_back { Stand::Back } else { fate(name) };
                 let mut after = Walk { fate: &later, begin: false, ..walk };
-                let code = after.to_the_end();
+                let code = after.end();
                 let context = format!("{bad:?} failed, killed before move {kill}: {:?}", after.stands);
                 let all = |is: fn(&Stand) -> bool| after.stands.values().all(is);
                 assert!(all(Stand::is_new) || all(Stand::is_old), "{context}");
@@ -333,7 +333,7 @@ mod tests {
             }
             // Going back, `c` turns out so.
             walk.stands.insert(name("c"), stays.clone());
-            let code = walk.to_the_end();
+            let code = walk.end();
             let good = walk.stands.iter().filter(|(_, stand)| **stand == Stand::Good);
             assert_eq!(good.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), kept, "{stays:?}");
             assert_eq!(walk.stands[&name("x")], Stand::Back, "{stays:?}");
