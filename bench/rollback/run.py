@@ -19,9 +19,8 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-TARGET = "x86_64-unknown-linux-gnu"
-LAB = "bench-rollback"
+sys.path.insert(0, str(HERE.parent))
+from lab import Lab, run, say  # noqa: E402
 
 # What is changed for the worse: values of the chart.
 CASES = {
@@ -69,53 +68,7 @@ spec:
 """
 
 
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def run(argv, **options):
-    done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, **options)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, argv))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def build():
-    """The full binary, and the service with faults as one static file, as an image is made of it."""
-    say("building")
-    built = run(["cargo", "build", "--locked", "--package", "xtask-ship", "--message-format", "json"], cwd=ROOT)
-    artifacts = (json.loads(line) for line in built.splitlines() if line.startswith("{"))
-    ship = [item["executable"] for item in artifacts if item.get("executable") and item["target"]["name"] == "xtask-ship"][-1]
-    folder = ROOT / "target/bench-service"
-    env = {**os.environ, "RUSTFLAGS": "-C target-feature=+crt-static", "CARGO_TARGET_DIR": str(folder)}
-    run(["cargo", "build", "--locked", "--release", "--package", "app", "--features", "faults", "--target", TARGET], cwd=ROOT, env=env)
-    return ship, folder / TARGET / "release/app"
-
-
-class Lab:
-    def __init__(self, ship, service):
-        self.ship = ship
-        say("bringing a lab up")
-        run([ship, "lab", "up", "--name", LAB])
-        self.image = run([ship, "lab", "load", service, "hello:good", "--name", LAB]).strip()
-        status = next(lab for lab in json.loads(run([ship, "lab", "status", "--json"])) if lab["name"] == LAB)
-        self.kubeconfig = status["kubeconfig"]
-        self.node = next(machine["pid"] for machine in status["machines"] if machine["name"] == "n1")
-        line = next(line for line in run([ship, "tools", "sync", "helm"], cwd=ROOT).splitlines() if line.startswith("helm "))
-        self.helm = line.split("  ")[1]
-        self.env = {**os.environ, "KUBECONFIG": self.kubeconfig}
-        self.kubectl = next(Path(self.kubeconfig).parent.parent.glob("build/*/bin/kubectl"))
-
-    def kube(self, *args):
-        return run([self.kubectl, *args], env=self.env)
-
-    def down(self):
-        run([self.ship, "lab", "down", "--name", LAB])
-
-    def namespace(self, name):
-        self.kube("create", "namespace", name)
-        self.kube("label", "namespace", name, "environment=bench")
-
+class Bench(Lab):
     def client(self, namespace):
         address = self.kube("get", "service", "hello", "-n", namespace, "-o", "jsonpath={.spec.clusterIP}")
         network = f"--net=/proc/{self.node}/ns/net"
@@ -190,7 +143,7 @@ def main():
     args = parser.parse_args()
     if shutil.which("nsenter") is None or os.geteuid() != 0:
         sys.exit("this needs root and nsenter")
-    lab = Lab(*build())
+    lab = Bench("bench-rollback")
     results = {}
     try:
         for case in CASES:

@@ -6,7 +6,9 @@ mod ship;
 
 pub use lab::{Driver, LabCommand, Power};
 pub use push::PushArgs;
-pub use ship::{DeployArgs, PromoteArgs, RecoverArgs, ReleaseArgs, RollbackArgs};
+pub use ship::{
+    DeployArgs, DiffArgs, PromoteArgs, RecoverArgs, ReleaseArgs, RollbackArgs, SetArgs, StatusArgs,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -109,6 +111,9 @@ pub enum Command {
     ///
     /// Exit 12 means that the release was bad and that the last good one runs again, verified. Nothing is touched before every guard
     /// has agreed; what stands in the way is listed with what was expected and what was found (exit 11).
+    ///
+    /// With --set, several services are one release: they go forward in the order of `after` in pipeline.yaml, and when one is bad, all
+    /// that have moved go back in reverse, each to its own last good release.
     Deploy(DeployArgs),
     /// Release what the environment before has proven: the same image, by digest.
     Promote(PromoteArgs),
@@ -116,10 +121,15 @@ pub enum Command {
     Rollback(RollbackArgs),
     /// Finish what an interrupted or killed release left behind.
     Recover(RecoverArgs),
+    /// Ask the service that runs who it is: /healthz must show the environment, /version the build, of what was released.
+    ///
+    /// Asks a ready pod of each Deployment through the API server, and changes nothing. Exit 10 means that it answers wrongly or not at
+    /// all, exit 20 that the cluster could not be asked. A release without anything to ask is no pass (exit 2).
+    Smoke(ReleaseArgs),
     /// Say what runs: since when, from which run and commit, the last good release, who holds the lock.
-    Status(ReleaseArgs),
+    Status(StatusArgs),
     /// Show what a deployment would change on the cluster, as the cluster's own dry run says. Contents of Secrets are not shown.
-    Diff(DeployArgs),
+    Diff(DiffArgs),
     /// Bring up a real Kubernetes on this machine, from its published sources (Linux, root), or take it down.
     #[command(subcommand)]
     Lab(LabCommand),

@@ -19,9 +19,9 @@ pub struct RunReport {
     pub run: RunInfo,
     /// Every node, in the order in which they ended.
     pub stages: Vec<StageRecord>,
-    /// What became of a release, for commands that release.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub release: Option<ReleaseRecord>,
+    /// What became of releases, for commands that release.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<ReleaseRecord>,
 }
 
 /// What became of a release.
@@ -31,7 +31,7 @@ pub struct ReleaseRecord {
     pub environment: String,
     /// The release's name.
     pub release: String,
-    /// The phase in which it ended, as the journal spells it.
+    /// The phase in which it ended, as the journal spells it; `smoke` if it was only asked, `none` if it was left alone.
     pub phase: String,
     /// What happened, in a sentence.
     pub summary: String,

@@ -26,7 +26,7 @@ const TAILS: &[(&str, &str, &str)] = &[
 ",
         "pipeline.yaml:7:5: unknown field `colour` in `services.hello`
    7 |     colour: blue
-     |     ^^^^^^ known here: `path`, `language`, `checks`, `inputs`, `outputs`, `env`, `junit`, `image`, `chart`",
+     |     ^^^^^^ known here: `path`, `language`, `checks`, `inputs`, `outputs`, `env`, `junit`, `image`, `chart`, `after`",
     ),
     (
         "an unknown field at the top",
@@ -330,6 +330,45 @@ const TAILS: &[(&str, &str, &str)] = &[
         "pipeline.yaml:9:26: there is no environment `dve`
    9 |   prod: { promoted_from: dve }
      |                          ^^^ did you mean `dev`?",
+    ),
+    (
+        "an order in a circle",
+        "    chart: charts/app
+    after: [worker]
+  api: { path: app, language: other, chart: charts/app, after: [hello] }
+  worker: { path: app, language: other, chart: charts/app, after: [api] }
+",
+        "pipeline.yaml:9:65: services go in a circle: api after hello after worker after api
+   9 |   api: { path: app, language: other, chart: charts/app, after: [hello] }
+     |                                                                 ^^^^^ one of them must come first",
+    ),
+    (
+        "a service after itself",
+        "    chart: charts/app
+    after: [hello]
+",
+        "pipeline.yaml:8:13: services go in a circle: hello after hello
+   8 |     after: [hello]
+     |             ^^^^^ one of them must come first",
+    ),
+    (
+        "a service after nothing",
+        "    chart: charts/app
+    after: [hallo]
+",
+        "pipeline.yaml:8:13: there is no service `hallo`
+   8 |     after: [hallo]
+     |             ^^^^^ did you mean `hello`?",
+    ),
+    (
+        "a service after one that is never released",
+        "    chart: charts/app
+    after: [api]
+  api: { path: app, language: other }
+",
+        "pipeline.yaml:8:13: `api` has no chart, so it is never released
+   8 |     after: [api]
+     |             ^^^ only services with charts have an order",
     ),
     (
         "a freeze that ends before it begins",
@@ -1091,7 +1130,7 @@ services:
 ",
         "pipeline.yaml:4:46: unknown field `prt` in `services.hello`
    4 |   hello: &hello { path: app, language: rust, prt: 1 }
-     |                                              ^^^ known here: `path`, `language`, `checks`, `inputs`, `outputs`, `env`, `junit`, `image`, `chart`",
+     |                                              ^^^ known here: `path`, `language`, `checks`, `inputs`, `outputs`, `env`, `junit`, `image`, `chart`, `after`",
     ),
     (
         "a bad glob behind an anchor",

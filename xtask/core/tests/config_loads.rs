@@ -72,14 +72,14 @@ fn the_smallest_file_checks_the_service_and_nothing_else() {
         terraform: TerraformLimits { max_destroy: 0 },
     };
     assert_eq!(limits, expected);
-    let Service { name, path, language, lint, test, inputs, outputs, env, junit, image, chart } =
+    let Service { name, path, language, lint, test, inputs, outputs, env, junit, image, chart, after } =
         services.into_values().next().unwrap();
     assert_eq!((name.as_str(), path.as_str(), language), ("hello", ".", Language::Rust));
     assert_eq!(lines(&lint), ["cargo clippy --all-targets --manifest-path Cargo.toml -- -D warnings"]);
     assert_eq!(lines(&test), ["cargo test --manifest-path Cargo.toml"]);
     assert_eq!(inputs, ["**"]);
     assert!(outputs.is_empty() && env.is_empty() && junit.is_empty());
-    assert!(image.is_none() && chart.is_none());
+    assert!(image.is_none() && chart.is_none() && after.is_empty());
 }
 
 #[test]

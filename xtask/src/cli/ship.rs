@@ -18,14 +18,25 @@ pub struct ReleaseArgs {
     pub json: bool,
 }
 
+/// Several releases at once.
+#[derive(Debug, Args, Clone, Default)]
+pub struct SetArgs {
+    /// All services that have a chart, or only those named, as one: in the order of their `after`, and back in reverse.
+    #[arg(long, value_name = "SERVICE", num_args = 0.., value_parser = service, conflicts_with = "service")]
+    pub set: Option<Vec<ServiceName>>,
+}
+
 /// What is deployed.
 #[derive(Debug, Args)]
 pub struct DeployArgs {
     /// Which release.
     #[command(flatten)]
     pub release: ReleaseArgs,
+    /// Or several.
+    #[command(flatten)]
+    pub set: SetArgs,
     /// The image: sha256:… in the environment's registry [default: the one that `build` made last].
-    #[arg(long, value_name = "DIGEST", value_parser = digest)]
+    #[arg(long, value_name = "DIGEST", value_parser = digest, conflicts_with = "set")]
     pub digest: Option<String>,
     /// Show the plan and what the guards say; touch nothing. In GitHub Actions also in the step summary and as the output `plan`.
     #[arg(long)]
@@ -35,12 +46,26 @@ pub struct DeployArgs {
     pub plan: Option<String>,
 }
 
+/// What is compared with the cluster.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// Which release.
+    #[command(flatten)]
+    pub release: ReleaseArgs,
+    /// The image: sha256:… in the environment's registry [default: the one that `build` made last].
+    #[arg(long, value_name = "DIGEST", value_parser = digest)]
+    pub digest: Option<String>,
+}
+
 /// What `promote` does.
 #[derive(Debug, Args)]
 pub struct PromoteArgs {
     /// Which release; its environment names the one it is promoted from.
     #[command(flatten)]
     pub release: ReleaseArgs,
+    /// Or several.
+    #[command(flatten)]
+    pub set: SetArgs,
     /// Show the plan and what the guards say; touch nothing. In GitHub Actions also in the step summary and as the output `plan`.
     #[arg(long)]
     pub dry_run: bool,
@@ -66,12 +91,26 @@ pub struct RecoverArgs {
     /// Which release.
     #[command(flatten)]
     pub release: ReleaseArgs,
+    /// What a set left behind: its services are proven to the end, or all go back.
+    #[arg(long, conflicts_with_all = ["service", "resume"])]
+    pub set: bool,
     /// Go on where it stopped: watch what runs now, and call it good only when it is.
     #[arg(long)]
     pub resume: bool,
     /// Forget the question, because somebody has looked: the next deployment starts from what runs now.
     #[arg(long, conflicts_with = "resume")]
     pub r#override: bool,
+}
+
+/// Of what `status` tells.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Which release.
+    #[command(flatten)]
+    pub release: ReleaseArgs,
+    /// Or several.
+    #[command(flatten)]
+    pub set: SetArgs,
 }
 
 fn is_sha256(hex: &str) -> bool {

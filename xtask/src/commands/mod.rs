@@ -86,6 +86,7 @@ pub(crate) async fn dispatch(cli: Cli, ambient: &Ambient) -> Result<ExitCode, Fa
         | Command::Promote(_)
         | Command::Rollback(_)
         | Command::Recover(_)
+        | Command::Smoke(_)
         | Command::Status(_)
         | Command::Diff(_)
         | Command::Lab(_)

@@ -31,6 +31,7 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("services.*.image.embedded.files", "files: { /app: target/release/app }"),
     ("services.*.image.embedded.files.*", "/app: target/release/app"),
     ("services.*.chart", "chart: charts/app"),
+    ("services.*.after", "after: [database]"),
     ("environments", "environments: { dev: { namespace: hello-dev } }"),
     ("environments.*", "dev: { namespace: hello-dev }"),
     ("environments.*.cluster", "cluster: hello"),

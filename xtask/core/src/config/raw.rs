@@ -82,6 +82,9 @@ pub(super) struct Service {
     /// The folder of its Helm chart.
     #[serde(default)]
     pub(super) chart: Opt<Checked<Text>>,
+    /// Services that are released before it, and go back after it, when they are released together.
+    #[serde(default)]
+    pub(super) after: Opt<List<Checked<Name>>>,
 }
 
 /// Commands in place of the language's own, run in order in the root. Each is a list of words, never a line for a shell. An

@@ -14,7 +14,7 @@ use super::value::{Command, Entries, List};
 use crate::ids::ServiceName;
 use crate::outcome::Severity;
 use jiff::civil::Date;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(20 * 60);
@@ -25,6 +25,7 @@ pub(super) fn resolve(raw: raw::Pipeline, root: &Root, today: Date) -> Result<Pi
     let services = each(raw.services, &top.key("services"), |name, service, at| {
         resolve_service(root, name, service, at)
     })?;
+    order_ends(&services, &top.key("services"))?;
     let limits = resolve_limits(raw.limits.0.unwrap_or_default(), today, &top.key("limits"))?;
     let environments = match raw.environments.0 {
         Some(environments) => resolve_environments(root, environments, &services, &top.key("environments"))?,
@@ -103,8 +104,62 @@ fn resolve_service(
         junit,
         image: raw.image.0.map(|image| resolve_image(root, &path, image, &at.key("image"))).transpose()?,
         chart: raw.chart.0.map(|Checked(path)| root.folder_with(&chart, &path, "Chart.yaml")).transpose()?,
+        after: plain(raw.after.0),
         path,
     })
+}
+
+/// Every service comes after services that exist and are released, and none after itself.
+fn order_ends(services: &BTreeMap<ServiceName, Service>, at: &Trail<'_>) -> Result<(), Problem> {
+    for (name, service) in services {
+        let here = at.key(name.as_str());
+        let list = here.key("after");
+        for (index, before) in service.after.iter().enumerate() {
+            let here = list.index(index);
+            match services.get(before) {
+                None => {
+                    let names: Vec<&str> = services.keys().map(|name| name.as_str()).collect();
+                    let help = did_you_mean(before.as_str(), &names);
+                    return Err(here.wrong(format!("there is no service `{before}`"), help));
+                }
+                Some(other) if other.chart.is_none() || service.chart.is_none() => {
+                    let bare = if other.chart.is_none() { before } else { name };
+                    let what = format!("`{bare}` has no chart, so it is never released");
+                    return Err(here.wrong(what, "only services with charts have an order"));
+                }
+                Some(_) => {}
+            }
+            if let Some(way) = way(services, before, name) {
+                let circle: Vec<&str> = std::iter::once(name).chain(way).map(|name| name.as_str()).collect();
+                return Err(here.wrong(
+                    format!("services go in a circle: {}", circle.join(" after ")),
+                    "one of them must come first",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A way from one service to another over those that it comes after, both ends included.
+fn way<'s>(
+    services: &'s BTreeMap<ServiceName, Service>,
+    from: &'s ServiceName,
+    to: &ServiceName,
+) -> Option<Vec<&'s ServiceName>> {
+    let mut open = vec![vec![from]];
+    let mut seen = BTreeSet::from([from]);
+    while let Some(way) = open.pop() {
+        let last = *way.last()?;
+        if last == to {
+            return Some(way);
+        }
+        let before = services.get(last).map(|service| service.after.as_slice()).unwrap_or_default();
+        for next in before.iter().rev().filter(|next| seen.insert(next)) {
+            open.push(way.iter().copied().chain([next]).collect());
+        }
+    }
+    None
 }
 
 fn written(commands: List<Command>) -> Commands {

@@ -127,6 +127,8 @@ pub struct Service {
     pub image: Option<Image>,
     /// Its chart's folder, relative to the root.
     pub chart: Option<String>,
+    /// Services that are released before it. Following them ends, and all of them have charts.
+    pub after: Vec<ServiceName>,
 }
 
 /// How a service's image is built.

@@ -112,6 +112,7 @@ fn everything() -> Value {
                     "embedded": { "build": ["make"], "files": { "/app": "target/app" } },
                 },
                 "chart": "charts/app",
+                "after": ["other"],
             },
         },
         "environments": {

@@ -283,6 +283,6 @@ impl<N: Node> Run<N> {
             exit_code: code.number(),
         };
         self.shared.send(Event::RunFinished { run: run.clone() });
-        RunReport { schema: SCHEMA, run, stages: self.records, release: None }
+        RunReport { schema: SCHEMA, run, stages: self.records, releases: Vec::new() }
     }
 }

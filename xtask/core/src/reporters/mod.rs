@@ -209,7 +209,7 @@ impl Reporters {
     /// Writes the files of a run.
     fn keep(&mut self, run: RunInfo) -> Ended {
         let report =
-            RunReport { schema: SCHEMA, run, stages: std::mem::take(&mut self.stages), release: None };
+            RunReport { schema: SCHEMA, run, stages: std::mem::take(&mut self.stages), releases: Vec::new() };
         let mut written = Ok(());
         let mut others = Vec::new();
         if let Some(folder) = &self.setup.folder {

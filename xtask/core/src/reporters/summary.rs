@@ -55,8 +55,11 @@ pub(super) fn totals(report: &RunReport) -> String {
         OutcomeKind::Cancelled,
         OutcomeKind::Skipped,
     ];
-    if let Some(release) = &report.release {
-        return format!("release of {} to {}: {}", release.release, release.environment, release.summary);
+    if !report.releases.is_empty() {
+        let lines = report.releases.iter().map(|record| {
+            format!("release of {} to {}: {}", record.release, record.environment, record.summary)
+        });
+        return lines.collect::<Vec<_>>().join("\n");
     }
     if report.stages.is_empty() {
         return "no stages: there was nothing to do".to_owned();

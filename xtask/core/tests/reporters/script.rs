@@ -108,7 +108,7 @@ pub(crate) fn report(stages: Vec<StageRecord>, code: ExitCode) -> RunReport {
             exit_code: code.number(),
         },
         stages,
-        release: None,
+        releases: Vec::new(),
     }
 }
 

@@ -1,13 +1,11 @@
-//! The stream of what happens in a namespace: one watch a kind, however many Deployments are of interest, and a list of ReplicaSets and
-//! Pods every 15 seconds, because a watch that has silently missed something looks like one in which nothing happens.
+//! The streams of what happens in a namespace: the watch of a kind, however many Deployments are of interest, and its list every 15 seconds, because a watch that has silently missed something looks like one in which nothing happens.
 
 use crate::cluster::questions::answer;
 use crate::cluster::{Cluster, ClusterError, convert};
 use crate::rollout::seen::{Identity, Kind, What};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
 use kube::runtime::WatchStreamExt;
@@ -20,7 +18,7 @@ use std::time::Duration;
 const AGAIN: Duration = Duration::from_secs(15);
 
 /// What comes out of the cluster.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Fed {
     /// Something was seen.
     Seen(What),
@@ -30,11 +28,36 @@ pub enum Fed {
     Failed(ClusterError),
 }
 
-/// Everything that happens to the Deployments, ReplicaSets, Pods and events of a namespace. It never ends.
-pub fn feed(cluster: &Cluster, namespace: &str) -> BoxStream<'static, Fed> {
-    let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), namespace);
-    let sets: Api<ReplicaSet> = Api::namespaced(cluster.client.clone(), namespace);
-    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), namespace);
+/// What is fed: one watch of a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Topic {
+    /// Objects of a kind.
+    Kind(Kind),
+    /// What is told of them.
+    Events,
+}
+
+impl Topic {
+    /// All that a rollout is seen by.
+    pub(super) const ALL: [Topic; 4] =
+        [Topic::Kind(Kind::Deployment), Topic::Kind(Kind::ReplicaSet), Topic::Kind(Kind::Pod), Topic::Events];
+}
+
+/// Everything that happens in a namespace to what the topic names. It never ends.
+pub(super) fn feed(cluster: &Cluster, namespace: &str, topic: Topic) -> BoxStream<'static, Fed> {
+    match topic {
+        Topic::Kind(kind @ Kind::Deployment) => {
+            fed(cluster, namespace, kind, |it| What::Deployment(convert::deployment(it)))
+        }
+        Topic::Kind(kind @ Kind::ReplicaSet) => {
+            fed(cluster, namespace, kind, |it| What::ReplicaSet(convert::replica_set(it)))
+        }
+        Topic::Kind(kind @ Kind::Pod) => fed(cluster, namespace, kind, |it| What::Pod(convert::pod(it))),
+        Topic::Events => told(cluster, namespace),
+    }
+}
+
+fn told(cluster: &Cluster, namespace: &str) -> BoxStream<'static, Fed> {
     let events: Api<Event> = Api::namespaced(cluster.client.clone(), namespace);
     let told =
         watcher(events, watcher::Config::default()).default_backoff().filter_map(async |event| match event {
@@ -44,16 +67,21 @@ pub fn feed(cluster: &Cluster, namespace: &str) -> BoxStream<'static, Fed> {
             Ok(watcher::Event::Delete(_) | watcher::Event::Init | watcher::Event::InitDone) => None,
             Err(error) => Some(failed(&error)),
         });
-    let watches = [
-        watched(deployments.clone(), Kind::Deployment, |it| What::Deployment(convert::deployment(it))),
-        watched(sets.clone(), Kind::ReplicaSet, |it| What::ReplicaSet(convert::replica_set(it))),
-        watched(pods.clone(), Kind::Pod, |it| What::Pod(convert::pod(it))),
-        listed(deployments, Kind::Deployment, |it| What::Deployment(convert::deployment(it))),
-        listed(sets, Kind::ReplicaSet, |it| What::ReplicaSet(convert::replica_set(it))),
-        listed(pods, Kind::Pod, |it| What::Pod(convert::pod(it))),
-        told.boxed(),
-    ];
-    stream::select_all(watches).boxed()
+    told.boxed()
+}
+
+/// The watch of a kind, and its lists.
+fn fed<K>(cluster: &Cluster, namespace: &str, kind: Kind, convert: fn(&K) -> What) -> BoxStream<'static, Fed>
+where
+    K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + 'static,
+{
+    let api: Api<K> = Api::namespaced(cluster.client.clone(), namespace);
+    stream::select(watched(api.clone(), kind, convert), listed(api, kind, convert)).boxed()
 }
 
 /// The watch of one kind. While it is listed anew, what was on the list is counted, so that what is missing can be told.

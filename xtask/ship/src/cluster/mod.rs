@@ -5,10 +5,12 @@ mod convert;
 mod feed;
 mod questions;
 mod releases;
+mod share;
 
-pub use feed::{Fed, feed};
+pub use feed::Fed;
 pub use questions::Stream;
 pub(crate) use releases::{Kind, Lease};
+pub use share::{Listener, listen};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -22,10 +24,11 @@ pub struct Cluster {
     server: String,
     uid: String,
     version: String,
+    feeds: share::Feeds,
 }
 
 /// Why a cluster could not be asked, or what it did not answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ClusterError {
     /// No usable kubeconfig.
     #[error("{}: {why}", path.as_ref().map_or("no kubeconfig".to_owned(), |path| path.display().to_string()))]

@@ -1,5 +1,6 @@
 //! Single questions to a cluster. Each has its own deadline, or is asked by somebody who has one.
 
+use crate::cluster::share::Feeds;
 use crate::cluster::{ANSWER, Cluster, ClusterError, convert};
 use crate::rollout::seen::{Condition, Deployment, Event, Pod, ReplicaSet, What};
 use k8s_openapi::api::apps::v1 as apps;
@@ -19,7 +20,7 @@ pub(super) async fn meet(client: Client, server: String) -> Result<Cluster, Clus
     let system = answer("say who it is", namespaces.get("kube-system")).await?;
     let version = answer("say its version", client.apiserver_version()).await?;
     let uid = system.metadata.uid.unwrap_or_default();
-    Ok(Cluster { client, server, uid, version: version.git_version })
+    Ok(Cluster { client, server, uid, version: version.git_version, feeds: Feeds::default() })
 }
 
 /// One answer, in time.

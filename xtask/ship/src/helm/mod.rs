@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use xtask_core::cancel::{Cancel, CancelSource};
 use xtask_core::process::{Command, Exit, Finished, ProcessError, Supervisor};
@@ -70,7 +70,11 @@ pub(crate) struct Helm {
     cwd: PathBuf,
     scope: Vec<OsString>,
     busy: Arc<watch::Sender<u32>>,
+    turns: Arc<Semaphore>,
 }
+
+/// So many run at a time, however many releases there are: each takes a core and a hundred megabytes for a second.
+const AT_A_TIME: usize = 4;
 
 /// How Helm is reached, and what it reaches.
 #[derive(Debug)]
@@ -99,7 +103,8 @@ impl Helm {
         if let Some(context) = context {
             scope.extend(["--kube-context".into(), context.into()]);
         }
-        Helm { supervisor, cancel, program, env, cwd, scope, busy: Arc::new(watch::channel(0).0) }
+        let (busy, turns) = (Arc::new(watch::channel(0).0), Arc::new(Semaphore::new(AT_A_TIME)));
+        Helm { supervisor, cancel, program, env, cwd, scope, busy, turns }
     }
 
     /// Every revision that Helm remembers, oldest first; none if there is no such release.
@@ -168,17 +173,26 @@ impl Helm {
         command
     }
 
+    /// Waits until one more may run. After a stop, none may begin.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, HelmError> {
+        let turn = tokio::select! {
+            biased;
+            () = self.cancel.raised() => return Err(HelmError::Cancelled),
+            turn = Arc::clone(&self.turns).acquire_owned() => turn,
+        };
+        turn.map_err(|_| HelmError::Cancelled)
+    }
+
     /// Runs what changes nothing; a stop ends it.
     async fn ask<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<Finished, HelmError> {
         let command = self.command(args);
+        let _turn = self.turn().await?;
         Ok(self.supervisor.run(command, None, &self.cancel, |_, _| {}).await?)
     }
 
     /// Runs what changes the cluster, in a task of its own: whoever stops waiting for it does not stop it.
     async fn act<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<Finished, HelmError> {
-        if self.cancel.is_raised() {
-            return Err(HelmError::Cancelled);
-        }
+        let turn = self.turn().await?;
         let (command, supervisor, busy) =
             (self.command(args), self.supervisor.clone(), Arc::clone(&self.busy));
         busy.send_modify(|count| *count += 1);
@@ -187,6 +201,7 @@ impl Helm {
             let (_source, never) = CancelSource::new();
             let finished = supervisor.run(command, None, &never, |_, _| {}).await;
             busy.send_modify(|count| *count -= 1);
+            drop(turn);
             finished
         });
         match task.await {

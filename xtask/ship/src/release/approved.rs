@@ -8,12 +8,14 @@ use super::handover;
 use super::open::Cx;
 use super::plan::Plan;
 use super::review;
+use super::set::SetPlan;
 use crate::github::{self, GitHubError, Place};
+use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal};
 use xtask_core::config::{EnvName, GitHub};
-use xtask_core::ids::sha256;
+use xtask_core::ids::{ServiceName, sha256};
 
-/// A plan that may be carried out.
+/// A plan that may be carried out: of one release, or of a set.
 #[derive(Debug)]
 pub(crate) struct Approved<P = Plan>(P);
 
@@ -24,19 +26,28 @@ impl<P> Approved<P> {
     }
 }
 
+impl Approved<SetPlan> {
+    /// Who approves a set approves each plan in it.
+    pub(crate) fn each(self) -> BTreeMap<ServiceName, Approved> {
+        self.0.plans.into_iter().map(|(name, plan)| (name, Approved(plan))).collect()
+    }
+}
+
 /// What can be approved.
 pub(crate) trait Approvable {
     /// The environment that it changes.
     fn environment(&self) -> &str;
     /// The commit that it releases.
     fn commit(&self) -> Option<&str>;
+    /// What is released: a service, or a set.
+    fn subject(&self) -> &str;
     /// All of it, as JSON.
     fn bytes(&self) -> Vec<u8>;
     /// For people.
     fn text(&self) -> String;
     /// The digest that an approval is bound to.
     fn digest(&self) -> String {
-        sha256(&self.bytes())
+        sha256(&self.bytes()).to_string()
     }
 }
 
@@ -70,7 +81,7 @@ pub(crate) async fn approve<P: Approvable>(
     shown: Option<&str>,
 ) -> Result<Approved<P>, ReleaseError> {
     if let Some(digest) = shown {
-        review::shown(&plan, digest, handover::kept(cx, digest).as_deref())
+        review::shown(&plan, digest, handover::kept(cx, plan.subject(), digest).as_deref())
             .map_err(ReleaseError::NotApproved)?;
     }
     let job = cx.ambient.github();

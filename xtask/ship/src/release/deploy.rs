@@ -1,12 +1,12 @@
 //! `deploy`: looks, waits for the lock, finishes what was left, plans, asks, and carries the plan to its end.
 
 use super::approved::{self, Approvable, Approved};
-use super::drive::{Drive, Ending};
+use super::drive::{Alarm, Drive, Ending};
 use super::error::ReleaseError;
 use super::facts;
 use super::guards;
 use super::journal::{Journal, Record, Wanted};
-use super::lock::Held;
+use super::lock::{Held, Place};
 use super::open::Cx;
 use super::phase::Phase;
 use super::plan::{IRREVERSIBLE, Plan, WayBack};
@@ -59,7 +59,11 @@ pub(crate) async fn dry_run(cx: &Cx, image: Option<&Image>) -> Result<Plan, Rele
 
 /// Takes the release's lock.
 pub(crate) async fn lock(cx: &Cx) -> Result<Held, ReleaseError> {
-    let place = cx.lock();
+    take(cx, &cx.lock()).await
+}
+
+/// Takes a lock.
+pub(crate) async fn take(cx: &Cx, place: &Place) -> Result<Held, ReleaseError> {
     let waiting = |other: &str| cx.tell.line(&format!("waiting for {other}, who is at work on this release"));
     tokio::select! {
         held = place.acquire(&cx.run.id, cx.env.budgets.lock, waiting) => held,
@@ -89,25 +93,27 @@ async fn under_lock(
     };
     cx.tell.show(&plan.text());
     let approved = approved::approve(cx, plan, shown).await?;
-    carry_out(cx, held, journal, chart, &approved).await
+    carry_out(cx, held, journal, chart, (&approved, None)).await
 }
 
-/// What changes the cluster takes an approved plan.
-async fn carry_out(
+/// What changes the cluster takes an approved plan. In a set there is an alarm too.
+pub(crate) async fn carry_out(
     cx: &Cx,
     held: &Held,
     journal: Journal,
     chart: Chart,
-    approved: &Approved,
+    (approved, alarm): (&Approved, Option<Alarm>),
 ) -> Result<Ending, ReleaseError> {
     let plan = approved.plan();
     let last_good = journal.last_good().cloned();
     let record = Record::intent(cx.run.clone(), held.token(), plan.wanted.clone(), plan.revision, last_good);
-    Drive::new(cx, journal, held, Some(chart)).from(record).await
+    let mut drive = Drive::new(cx, journal, held, Some(chart));
+    drive.alarm = alarm;
+    drive.from(record).await
 }
 
 /// Renders, looks, judges.
-async fn plan(
+pub(crate) async fn plan(
     cx: &Cx,
     journal: &Journal,
     chart: &Chart,

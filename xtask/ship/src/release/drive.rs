@@ -12,8 +12,10 @@ use super::prove::{self, Fault, Seen};
 use super::tell::seconds;
 use crate::helm::{Chart, HelmError, Rendered, Status, digest};
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use xtask_core::cancel::{Cancel, CancelSource};
 use xtask_core::error::ExitCode;
 
 /// How long a stopped run waits for Helm to end by itself; the whole run ends within 2.5 s.
@@ -44,6 +46,21 @@ pub(crate) struct Ending {
     pub(crate) duration_ms: u64,
 }
 
+/// Tells the releases that go forward together that one of them is bad.
+#[derive(Debug, Clone)]
+pub(crate) struct Alarm {
+    source: Arc<CancelSource>,
+    raised: Cancel,
+}
+
+impl Alarm {
+    /// Not raised yet.
+    pub(crate) fn new() -> Alarm {
+        let (source, raised) = CancelSource::new();
+        Alarm { source: Arc::new(source), raised }
+    }
+}
+
 /// A release that is under way.
 pub(crate) struct Drive<'a> {
     pub(crate) cx: &'a Cx,
@@ -51,6 +68,8 @@ pub(crate) struct Drive<'a> {
     pub(crate) lock: &'a Held,
     /// What Helm applies; only a deployment has it.
     pub(crate) chart: Option<Chart>,
+    /// Shared by those of a set that go forward together: who is bad raises it, and who can go back then does.
+    pub(crate) alarm: Option<Alarm>,
     fault: Option<Fault>,
     evidence: Option<String>,
     /// When rolling back began.
@@ -61,7 +80,8 @@ pub(crate) struct Drive<'a> {
 impl<'a> Drive<'a> {
     /// A release whose journal is open and whose lock is held.
     pub(crate) fn new(cx: &'a Cx, journal: Journal, lock: &'a Held, chart: Option<Chart>) -> Self {
-        Drive { cx, journal, lock, chart, fault: None, evidence: None, back_since: None, verified: None }
+        let (alarm, fault, evidence) = (None, None, None);
+        Drive { cx, journal, lock, chart, alarm, fault, evidence, back_since: None, verified: None }
     }
 
     /// Begins with this record, and goes on until the end.
@@ -168,8 +188,12 @@ impl<'a> Drive<'a> {
         soak: Duration,
     ) -> Result<Signal, ReleaseError> {
         let objects = self.objects(record.revision).await?;
-        let seen = prove::watch(self.cx, &objects, &record.applied, record.wanted.image_seen, (budget, soak))
-            .await?;
+        let watch =
+            prove::watch(self.cx, &objects, &record.applied, record.wanted.image_seen, (budget, soak));
+        let seen = tokio::select! {
+            seen = watch => seen?,
+            () = self.alarmed(record) => Seen::Bad(Fault::of_set()),
+        };
         Ok(match seen {
             Seen::Good => Signal::Done,
             Seen::Bad(fault) => {
@@ -199,18 +223,31 @@ impl<'a> Drive<'a> {
         })
     }
 
+    /// Returns when another one of the set is bad; never, where there is no way back: what was begun is proven then.
+    async fn alarmed(&self, record: &Record) {
+        match self.alarm.as_ref().filter(|_| way_back(record).is_ok()) {
+            Some(alarm) => alarm.raised.raised().await,
+            None => std::future::pending().await,
+        }
+    }
+
     fn reject(&mut self, record: &mut Record, fault: Fault) {
         let text = fault.to_string();
         self.cx.tell.line(&format!("REJECTED {text}"));
         record.because(&text);
         self.fault = Some(fault);
+        if let Some(alarm) = &self.alarm {
+            alarm.source.raise();
+        }
     }
 
     /// Looks at what going back would delete, and whether going back is right at all.
     async fn evidence(&mut self, record: &mut Record) -> Result<Signal, ReleaseError> {
         self.back_since = Some(Instant::now());
         let objects = self.objects(record.revision).await.unwrap_or_default();
-        if let Some(path) = prove::evidence(self.cx, &objects, self.fault.as_ref()).await {
+        // Of a release that was only stopped halfway there is nothing to find.
+        let found_bad = self.fault.as_ref().is_none_or(|fault| !fault.is_of_set());
+        if found_bad && let Some(path) = prove::evidence(self.cx, &objects, self.fault.as_ref()).await {
             self.cx.tell.line(&format!("evidence: {}", path.display()));
             self.evidence = Some(path.display().to_string());
         }
@@ -413,7 +450,7 @@ pub(crate) fn description(run: &str) -> String {
 }
 
 /// Where going back leads, or why it must not happen by itself.
-fn way_back(record: &Record) -> Result<Back, String> {
+pub(crate) fn way_back(record: &Record) -> Result<Back, String> {
     if let Some(why) = &record.wanted.irreversible {
         return Err(format!(
             "the chart says that it cannot be undone ({why}): mend it forward, or `cargo xtask rollback` if you know better"

@@ -6,6 +6,7 @@ use crate::github::GitHubError;
 use crate::helm::HelmError;
 use std::fmt::Write;
 use xtask_core::error::ExitCode;
+use xtask_core::ids::ServiceName;
 
 /// Why a release command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,17 @@ pub(crate) enum ReleaseError {
     /// Guards refuse.
     #[error("{}", refusals(.0))]
     Refused(Vec<Refusal>),
+    /// Guards refuse releases of a set: each with the services that it refuses.
+    #[error("{}", refusals_of_set(.0))]
+    RefusedSet(Vec<(Refusal, Vec<String>)>),
+    /// One release of a set.
+    #[error("{release}: {error}")]
+    Of {
+        /// Which.
+        release: String,
+        /// Why.
+        error: Box<ReleaseError>,
+    },
     /// Somebody must approve, and nobody has.
     #[error("not approved: {0}")]
     NotApproved(Refusal),
@@ -75,6 +87,14 @@ fn refusals(all: &[Refusal]) -> String {
     text
 }
 
+fn refusals_of_set(all: &[(Refusal, Vec<String>)]) -> String {
+    let mut text = "refused by guards".to_owned();
+    for (refusal, names) in all {
+        let _ = write!(text, "\n  {refusal} ({})", names.join(", "));
+    }
+    text
+}
+
 impl From<HelmError> for ReleaseError {
     fn from(error: HelmError) -> Self {
         match error {
@@ -87,11 +107,21 @@ impl From<HelmError> for ReleaseError {
 }
 
 impl ReleaseError {
+    /// The same, as one release of a set. A stop is that of the whole command.
+    pub(crate) fn of(self, release: &ServiceName) -> ReleaseError {
+        if matches!(self, ReleaseError::Of { .. } | ReleaseError::Cancelled(_)) {
+            return self;
+        }
+        ReleaseError::Of { release: release.to_string(), error: Box::new(self) }
+    }
+
     /// The exit code.
     pub(crate) fn code(&self) -> ExitCode {
         match self {
             ReleaseError::Usage(_) => ExitCode::Usage,
+            ReleaseError::Of { error, .. } => error.code(),
             ReleaseError::Refused(_)
+            | ReleaseError::RefusedSet(_)
             | ReleaseError::NotApproved(_)
             | ReleaseError::Held { .. }
             | ReleaseError::LockLost { .. } => ExitCode::GuardRefused,
@@ -106,9 +136,12 @@ impl ReleaseError {
         }
     }
 
-    /// What to do next. `env` is the environment's name.
+    /// What to do next. `env` is what follows `--env`: the environment's name, and `--set` or a service.
     pub(crate) fn hint(&self, env: &str) -> Option<String> {
         match self {
+            ReleaseError::Of { release, error } => {
+                error.hint(&format!("{} --service {release}", env.trim_end_matches(" --set")))
+            }
             ReleaseError::Held { .. } | ReleaseError::LockLost { .. } => {
                 Some(format!("`cargo xtask status --env {env}` shows who and since when"))
             }
@@ -130,6 +163,7 @@ impl ReleaseError {
             ),
             ReleaseError::Usage(_)
             | ReleaseError::Refused(_)
+            | ReleaseError::RefusedSet(_)
             | ReleaseError::NotApproved(_)
             | ReleaseError::Helm(_)
             | ReleaseError::Cluster(_)

@@ -18,7 +18,7 @@ const FOLDER: &str = "target/xtask/plans";
 /// Leaves a plan that was made to be looked at.
 pub(crate) fn leave(cx: &Cx, plan: &impl Approvable) -> Result<(), ReleaseError> {
     let unwritten = |error: &dyn Display| ReleaseError::Usage(error.to_string());
-    let (bytes, path) = (plan.bytes(), file(cx));
+    let (bytes, path) = (plan.bytes(), file(cx, plan.subject()));
     // Its bytes cannot be masked without becoming another plan.
     if matches!(cx.redactor.redact(&String::from_utf8_lossy(&bytes)), Cow::Borrowed(_)) {
         store::replace(&path, &bytes)
@@ -37,11 +37,11 @@ pub(crate) fn leave(cx: &Cx, plan: &impl Approvable) -> Result<(), ReleaseError>
 }
 
 /// The bytes of the plan with this digest, if it is the one that was left here last.
-pub(crate) fn kept(cx: &Cx, digest: &str) -> Option<Vec<u8>> {
-    let bytes = fs::read(file(cx)).ok()?;
+pub(crate) fn kept(cx: &Cx, subject: &str, digest: &str) -> Option<Vec<u8>> {
+    let bytes = fs::read(file(cx, subject)).ok()?;
     (sha256(&bytes) == digest).then_some(bytes)
 }
 
-fn file(cx: &Cx) -> PathBuf {
-    cx.pipeline.root.join(FOLDER).join(format!("{}-{}.json", cx.env_name, cx.release))
+fn file(cx: &Cx, subject: &str) -> PathBuf {
+    cx.pipeline.root.join(FOLDER).join(format!("{}-{subject}.json", cx.env_name))
 }

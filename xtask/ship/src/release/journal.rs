@@ -5,11 +5,12 @@ use super::error::ReleaseError;
 use super::phase::Phase;
 use crate::cluster::Cluster;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version of the record that this program writes and reads.
-const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;
 /// The key in the ConfigMap.
 const KEY: &str = "journal.json";
 /// A record that is longer has something in it that does not belong there.
@@ -118,6 +119,9 @@ pub(crate) struct Record {
     pub(crate) interrupted: bool,
     /// What was proven good last.
     pub(crate) last_good: Option<LastGood>,
+    /// What was proven good before this attempt: where it goes back to after it was proven itself, when it is part of a set.
+    #[serde(default)]
+    pub(crate) before: Option<LastGood>,
 }
 
 impl Record {
@@ -142,6 +146,7 @@ impl Record {
             since,
             reason: None,
             interrupted: false,
+            before: last_good.clone(),
             last_good,
         }
     }
@@ -154,7 +159,7 @@ impl Record {
 }
 
 /// Reads a record.
-pub(crate) fn read(text: &str) -> Result<Record, String> {
+pub(crate) fn read<R: DeserializeOwned>(text: &str) -> Result<R, String> {
     #[derive(Deserialize)]
     struct Version {
         schema: u32,
@@ -167,7 +172,7 @@ pub(crate) fn read(text: &str) -> Result<Record, String> {
     serde_json::from_str(text).map_err(|error| format!("it is no record: {error}"))
 }
 
-fn written(record: &Record) -> Result<String, String> {
+fn written<R: Serialize>(record: &R) -> Result<String, String> {
     let text = serde_json::to_string_pretty(record).map_err(|error| error.to_string())?;
     if text.len() > MOST_BYTES {
         return Err(format!("it would have {} bytes, more than {MOST_BYTES}", text.len()));
@@ -175,14 +180,14 @@ fn written(record: &Record) -> Result<String, String> {
     Ok(text)
 }
 
-/// The journal of one release on its cluster.
-pub(crate) struct Journal {
+/// A journal on its cluster: that of one release, or with another record that of a set.
+pub(crate) struct Journal<R = Record> {
     cluster: Cluster,
     namespace: String,
     name: String,
     /// The version that was read or written last: a write on top of another one is refused by the cluster.
     version: Option<String>,
-    record: Option<Record>,
+    record: Option<R>,
 }
 
 impl Journal {
@@ -192,7 +197,22 @@ impl Journal {
         namespace: &str,
         release: &str,
     ) -> Result<Journal, ReleaseError> {
-        let name = format!("slipway-journal-{release}");
+        Journal::named(cluster, namespace, format!("slipway-journal-{release}")).await
+    }
+
+    /// What was proven good last.
+    pub(crate) fn last_good(&self) -> Option<&LastGood> {
+        self.record.as_ref().and_then(|record| record.last_good.as_ref())
+    }
+}
+
+impl<R: Serialize + DeserializeOwned> Journal<R> {
+    /// Reads a journal by the name of its ConfigMap.
+    pub(crate) async fn named(
+        cluster: &Cluster,
+        namespace: &str,
+        name: String,
+    ) -> Result<Journal<R>, ReleaseError> {
         let (version, record) = match cluster.note(namespace, &name, KEY).await? {
             None => (None, None),
             Some(note) => {
@@ -205,17 +225,12 @@ impl Journal {
     }
 
     /// What was written last.
-    pub(crate) fn record(&self) -> Option<&Record> {
+    pub(crate) fn record(&self) -> Option<&R> {
         self.record.as_ref()
     }
 
-    /// What was proven good last.
-    pub(crate) fn last_good(&self) -> Option<&LastGood> {
-        self.record.as_ref().and_then(|record| record.last_good.as_ref())
-    }
-
     /// Writes, if nobody else has written meanwhile.
-    pub(crate) async fn write(&mut self, record: Record) -> Result<(), ReleaseError> {
+    pub(crate) async fn write(&mut self, record: R) -> Result<(), ReleaseError> {
         let why = |why| ReleaseError::Journal { name: self.name.clone(), why };
         let text = written(&record).map_err(why)?;
         let version = self.version.as_deref();
@@ -256,17 +271,17 @@ pub(crate) mod tests {
     fn a_record_is_read_as_it_was_written() {
         let mut record = record();
         record.back = Some(Back { to: 7, manifest_sha256: "aa".into(), asked: false, arrived: false });
-        assert_eq!(read(&written(&record).unwrap()).unwrap(), record);
+        assert_eq!(read::<Record>(&written(&record).unwrap()).unwrap(), record);
     }
 
     #[test]
     fn a_record_that_is_cut_empty_or_of_another_version_is_refused() {
         let text = written(&record()).unwrap();
-        assert!(read("").is_err());
-        assert!(read(&text[..text.len() / 2]).is_err());
-        assert!(read("{\"schema\": 1}").is_err());
+        assert!(read::<Record>("").is_err());
+        assert!(read::<Record>(&text[..text.len() / 2]).is_err());
+        assert!(read::<Record>("{\"schema\": 1}").is_err());
         let other = text.replacen("\"schema\": 1", "\"schema\": 2", 1);
-        assert_eq!(read(&other).unwrap_err(), "it has schema 2, and this program knows 1");
+        assert_eq!(read::<Record>(&other).unwrap_err(), "it has schema 2, and this program knows 1");
     }
 
     #[test]

@@ -36,7 +36,7 @@ fn judge(seen: Option<&Lease>, same_for: Duration) -> Next {
     }
 }
 
-/// The Lease of one release.
+/// The Lease of one release, or of sets.
 #[derive(Clone)]
 pub(crate) struct Place {
     cluster: Cluster,
@@ -55,8 +55,12 @@ pub(crate) struct Held {
 impl Place {
     /// The lock of this release.
     pub(crate) fn of(cluster: &Cluster, namespace: &str, release: &str) -> Place {
-        let name = format!("slipway-lock-{release}");
-        Place { cluster: cluster.clone(), namespace: namespace.to_owned(), name }
+        Place::named(cluster, namespace, &format!("slipway-lock-{release}"))
+    }
+
+    /// The lock of this name.
+    pub(crate) fn named(cluster: &Cluster, namespace: &str, name: &str) -> Place {
+        Place { cluster: cluster.clone(), namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
     /// Who holds it now.

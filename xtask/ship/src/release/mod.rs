@@ -4,7 +4,8 @@
 //! - `phase`, `guards`, `plan`, `review`: pure. - `journal`, `lock`: on the cluster. - `facts`, `trial`, `cloud`: what guards look at.
 //! - `approved`: who may; `handover`: what a plan leaves for those who do.
 //! - `open`: one release, opened. - `drive`: from a phase to the end. - `prove`: the doors to the rollout.
-//! - `deploy`, `promote`, `rollback`, `recover`, `status`, `diff`: commands. - `report`, `tell`, `clock`, `error`: words, time, faults.
+//! - `deploy`, `promote`, `rollback`, `recover`, `smoke`, `status`, `diff`: commands. - `set`: several releases as one.
+//! - `report`, `tell`, `clock`, `error`: words, time, faults.
 
 mod approved;
 mod clock;
@@ -28,6 +29,8 @@ mod recover;
 mod report;
 mod review;
 mod rollback;
+mod set;
+mod smoke;
 mod status;
 mod tell;
 mod trial;
@@ -37,15 +40,14 @@ use approved::Approvable;
 use deploy::Image;
 use drive::Ending;
 use error::ReleaseError;
-use open::Cx;
+use open::{Cx, Opener};
 use recover::Word;
+use std::sync::Arc;
 use std::time::Duration;
 use xtask::cli::{Cli, Command, ReleaseArgs};
-use xtask_core::cancel::Cancel;
-use xtask_core::config::{Ambient, Pipeline};
+use xtask_core::config::Ambient;
 use xtask_core::error::ExitCode;
 use xtask_core::process::Supervisor;
-use xtask_core::redact::Redactor;
 
 /// Runs one of the commands that release. None if the command line means another one.
 pub(crate) fn main(cli: &Cli, ambient: &Ambient) -> Option<ExitCode> {
@@ -60,8 +62,13 @@ pub(crate) fn main(cli: &Cli, ambient: &Ambient) -> Option<ExitCode> {
     let result = runtime.block_on(run(cli, args, ambient));
     // A question at the terminal may still wait for its answer.
     runtime.shutdown_timeout(Duration::ZERO);
+    let place = match (set::words(&cli.command), &args.service) {
+        (Some(_), _) => format!("{} --set", args.env),
+        (None, Some(service)) => format!("{} --service {service}", args.env),
+        (None, None) => args.env.clone(),
+    };
     Some(result.unwrap_or_else(|error| {
-        say::failure(&error.to_string(), error.hint(&args.env).as_deref());
+        say::failure(&error.to_string(), error.hint(&place).as_deref());
         error.code()
     }))
 }
@@ -69,11 +76,13 @@ pub(crate) fn main(cli: &Cli, ambient: &Ambient) -> Option<ExitCode> {
 #[expect(clippy::wildcard_enum_match_arm, reason = "every other command is the light binary's")]
 fn args(command: &Command) -> Option<&ReleaseArgs> {
     match command {
-        Command::Deploy(args) | Command::Diff(args) => Some(&args.release),
+        Command::Deploy(args) => Some(&args.release),
+        Command::Diff(args) => Some(&args.release),
         Command::Promote(args) => Some(&args.release),
         Command::Rollback(args) => Some(&args.release),
         Command::Recover(args) => Some(&args.release),
-        Command::Status(args) => Some(args),
+        Command::Smoke(args) => Some(args),
+        Command::Status(args) => Some(&args.release),
         _ => None,
     }
 }
@@ -81,53 +90,38 @@ fn args(command: &Command) -> Option<&ReleaseArgs> {
 async fn run(cli: &Cli, args: &ReleaseArgs, ambient: &Ambient) -> Result<ExitCode, ReleaseError> {
     let cancel =
         xtask::signals::listen(|_| {}).map_err(|error| ReleaseError::Bug(format!("no signals: {error}")))?;
-    let pipeline = open::pipeline(cli)?;
+    let pipeline = Arc::new(open::pipeline(cli)?);
     let redactor = open::redactor(&pipeline, ambient)?;
     let supervisor = Supervisor::new(redactor.clone());
-    let result = command(cli, args, ambient, pipeline, &supervisor, redactor, cancel).await;
+    let opener =
+        Opener { pipeline, ambient: ambient.clone(), supervisor: supervisor.clone(), redactor, cancel };
+    let result = match set::words(&cli.command) {
+        Some(words) => set::command(&opener, args, words).await,
+        None => command(cli, args, &opener).await,
+    };
     supervisor.shutdown().await;
     result
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "`args` has let no other command come so far")]
-async fn command(
-    cli: &Cli,
-    args: &ReleaseArgs,
-    ambient: &Ambient,
-    pipeline: Pipeline,
-    supervisor: &Supervisor,
-    redactor: Redactor,
-    cancel: Cancel,
-) -> Result<ExitCode, ReleaseError> {
-    let open = |env: &str| {
-        let args = ReleaseArgs { env: env.to_owned(), ..args.clone() };
-        Cx::open(
-            pipeline.clone(),
-            args,
-            ambient.clone(),
-            supervisor.clone(),
-            redactor.clone(),
-            cancel.clone(),
-        )
-    };
-    let cx = open(&args.env).await?;
+async fn command(cli: &Cli, args: &ReleaseArgs, opener: &Opener) -> Result<ExitCode, ReleaseError> {
+    let service = open::one(&opener.pipeline, args.service.as_ref())?;
+    let cx = opener.open(&args.env, &service).await?;
     let ending = match &cli.command {
         Command::Deploy(words) => {
             let image = match (&words.digest, &cx.env.promoted_from) {
-                (digest, Some(before)) => Some(promoted(&cx, &open(before).await?, digest.as_deref()).await?),
+                (digest, Some(before)) => {
+                    let before = opener.open(before, &service).await?;
+                    Some(promoted(&cx, &before, digest.as_deref()).await?)
+                }
                 (Some(digest), None) => Some(Image { digest: digest.clone(), proven_before: None }),
                 (None, None) => cx.built().map(|digest| Image { digest, proven_before: None }),
             };
             release(&cx, args, image.as_ref(), how(words.dry_run, words.plan.as_deref())).await?
         }
         Command::Promote(words) => {
-            let before = cx.env.promoted_from.clone().ok_or_else(|| {
-                ReleaseError::Usage(format!(
-                    "environments.{}: nothing says what it is `promoted_from`",
-                    args.env
-                ))
-            })?;
-            let image = promoted(&cx, &open(&before).await?, None).await?;
+            let before = opener.open(open::promoted_from(&cx)?, &service).await?;
+            let image = promoted(&cx, &before, None).await?;
             release(&cx, args, Some(&image), how(words.dry_run, words.plan.as_deref())).await?
         }
         Command::Rollback(words) => Some(rollback::rollback(&cx, words.to).await?),
@@ -142,6 +136,16 @@ async fn command(
                 cx.tell.line("nothing is unfinished");
             }
             ending
+        }
+        Command::Smoke(_) => {
+            let smoke = smoke::smoke(&cx).await?;
+            if args.json {
+                cx.tell.json(&smoke);
+            } else {
+                cx.tell.answer(&format!("{}\n", smoke.summary));
+            }
+            report::write(&cx, smoke.exit_code, smoke.duration_ms, vec![smoke.record()])?;
+            return Ok(ExitCode::of(smoke.exit_code));
         }
         Command::Status(_) => {
             let status = status::status(&cx).await?;
@@ -163,7 +167,7 @@ async fn command(
     if args.json {
         cx.tell.json(&ending);
     }
-    report::write(&cx, &ending)?;
+    report::write(&cx, ending.exit_code, ending.duration_ms, vec![ending.record()])?;
     Ok(ExitCode::of(ending.exit_code))
 }
 
@@ -188,11 +192,11 @@ enum How<'a> {
 
 /// A plan for programs.
 #[derive(serde::Serialize)]
-struct Shown<'a> {
+struct Shown<'a, P> {
     /// What `--plan` takes.
     digest: String,
     #[serde(flatten)]
-    plan: &'a plan::Plan,
+    plan: &'a P,
 }
 
 fn how(dry_run: bool, shown: Option<&str>) -> How<'_> {

@@ -1,4 +1,4 @@
-//! Opens a release: the configuration, the environment, the service, Helm, the cluster. Looks, and changes nothing.
+//! Opens releases: the configuration, the environment, the services, Helm, the cluster. Looks, and changes nothing.
 
 use super::clock;
 use super::error::ReleaseError;
@@ -8,21 +8,24 @@ use super::tell::Tell;
 use crate::cluster::{self, Cluster};
 use crate::helm::{self, Chart, Helm};
 use std::path::{Path, PathBuf};
-use xtask::cli::{Cli, ReleaseArgs};
+use std::sync::Arc;
+use xtask::cli::Cli;
 use xtask_core::cancel::Cancel;
 use xtask_core::config::{self, Ambient, Environment, Pipeline, Service, Start};
+use xtask_core::ids::ServiceName;
 use xtask_core::process::{Supervisor, query};
 use xtask_core::redact::Redactor;
 use xtask_core::tools::provision::{OpenError, Provisioner};
 
-/// One release of one service in one environment.
+/// One release of one service in one environment. A clone shares Helm, the cluster and the run.
+#[derive(Clone)]
 pub(crate) struct Cx {
     /// The environment's name.
     pub(crate) env_name: String,
     /// The environment.
     pub(crate) env: Environment,
     /// The whole configuration.
-    pub(crate) pipeline: Pipeline,
+    pub(crate) pipeline: Arc<Pipeline>,
     /// The service.
     pub(crate) service: Service,
     /// The release's name: the service's.
@@ -63,27 +66,35 @@ pub(crate) fn redactor(pipeline: &Pipeline, ambient: &Ambient) -> Result<Redacto
     Ok(Redactor::new(secrets.into_iter().map(|(_, value)| value)))
 }
 
-impl Cx {
-    /// Opens the release that the command line means.
-    pub(crate) async fn open(
-        pipeline: Pipeline,
-        args: ReleaseArgs,
-        ambient: Ambient,
-        supervisor: Supervisor,
-        redactor: Redactor,
-        cancel: Cancel,
-    ) -> Result<Cx, ReleaseError> {
-        let env = environment(&pipeline, &args.env)?.clone();
-        let service = service(&pipeline, &args)?.clone();
+/// What every release of one command is opened with.
+pub(crate) struct Opener {
+    /// The configuration.
+    pub(crate) pipeline: Arc<Pipeline>,
+    /// The environment of this process.
+    pub(crate) ambient: Ambient,
+    /// Where every child comes from.
+    pub(crate) supervisor: Supervisor,
+    /// What masks secrets.
+    pub(crate) redactor: Redactor,
+    /// Raised by SIGINT and its like.
+    pub(crate) cancel: Cancel,
+}
+
+impl Opener {
+    /// Opens the release of a service.
+    pub(crate) async fn open(&self, env_name: &str, service: &ServiceName) -> Result<Cx, ReleaseError> {
+        let Opener { pipeline, ambient, supervisor, redactor, cancel } = self;
+        let env = environment(pipeline, env_name)?.clone();
+        let service = known(pipeline, service)?.clone();
         let namespace = env.namespace.clone().ok_or_else(|| {
-            ReleaseError::Usage(format!("environments.{}: a release needs `namespace: …`", args.env))
+            ReleaseError::Usage(format!("environments.{env_name}: a release needs `namespace: …`"))
         })?;
-        let kubeconfig = kubeconfig(&pipeline, &env, &ambient)?;
-        let program = program(&pipeline.root, &ambient, supervisor.clone(), &cancel).await?;
+        let kubeconfig = kubeconfig(pipeline, &env, ambient)?;
+        let program = program(&pipeline.root, ambient, supervisor.clone(), cancel).await?;
         let mut child = ambient.base();
         child.insert("KUBECONFIG".into(), kubeconfig.clone().into_os_string());
         let helm = Helm::new(helm::Setup {
-            supervisor,
+            supervisor: supervisor.clone(),
             cancel: cancel.clone(),
             program,
             env: child,
@@ -112,7 +123,7 @@ impl Cx {
             None => format!("{}-{}", started.strftime("%Y%m%dT%H%M%SZ"), std::process::id()),
         };
         Ok(Cx {
-            env_name: args.env,
+            env_name: env_name.to_owned(),
             registry: env.registry.clone().or_else(|| pipeline.registry.clone()),
             env,
             release: service.name.to_string(),
@@ -120,14 +131,23 @@ impl Cx {
             namespace,
             helm,
             cluster,
-            cancel,
+            cancel: cancel.clone(),
             tell: Tell::new(redactor.clone()),
-            redactor,
+            redactor: redactor.clone(),
             run: RunRef { id, commit, started },
             git_ref,
-            ambient,
-            pipeline,
+            ambient: ambient.clone(),
+            pipeline: Arc::clone(pipeline),
         })
+    }
+}
+
+impl Cx {
+    /// The release of another service in the same environment, by the same run. What it tells begins with its name.
+    pub(crate) fn beside(&self, service: &ServiceName) -> Result<Cx, ReleaseError> {
+        let service = known(&self.pipeline, service)?.clone();
+        let release = service.name.to_string();
+        Ok(Cx { tell: self.tell.of(&release), release, service, ..self.clone() })
     }
 
     /// Reads the journal.
@@ -186,22 +206,52 @@ pub(crate) fn environment<'p>(pipeline: &'p Pipeline, name: &str) -> Result<&'p 
     })
 }
 
-fn service<'p>(pipeline: &'p Pipeline, args: &ReleaseArgs) -> Result<&'p Service, ReleaseError> {
+/// The environment that this one is promoted from.
+pub(crate) fn promoted_from(cx: &Cx) -> Result<&str, ReleaseError> {
+    cx.env.promoted_from.as_deref().ok_or_else(|| {
+        ReleaseError::Usage(format!("environments.{}: nothing says what it is `promoted_from`", cx.env_name))
+    })
+}
+
+/// The service that the command line means.
+pub(crate) fn one(pipeline: &Pipeline, named: Option<&ServiceName>) -> Result<ServiceName, ReleaseError> {
     let mut with_chart = pipeline.services.values().filter(|service| service.chart.is_some());
-    match (&args.service, with_chart.next(), with_chart.next()) {
-        (Some(name), ..) => pipeline.services.get(name).ok_or_else(|| {
-            let names: Vec<&str> = pipeline.services.keys().map(|name| name.as_str()).collect();
-            ReleaseError::Usage(format!(
-                "no service `{name}` in pipeline.yaml, which has {}",
-                names.join(", ")
-            ))
-        }),
-        (None, Some(only), None) => Ok(only),
-        (None, None, _) => Err(ReleaseError::Usage("no service in pipeline.yaml has a chart".to_owned())),
-        (None, Some(_), Some(_)) => {
-            Err(ReleaseError::Usage("several services have charts: name one with --service".to_owned()))
+    match (named, with_chart.next(), with_chart.next()) {
+        (Some(name), ..) => known(pipeline, name).map(|service| service.name.clone()),
+        (None, Some(only), None) => Ok(only.name.clone()),
+        (None, None, _) => Err(no_chart()),
+        (None, Some(_), Some(_)) => Err(ReleaseError::Usage(
+            "several services have charts: name one with --service, or take all with --set".to_owned(),
+        )),
+    }
+}
+
+/// The services of a set: those that are named, or all that have a chart.
+pub(crate) fn several(pipeline: &Pipeline, named: &[ServiceName]) -> Result<Vec<ServiceName>, ReleaseError> {
+    let with_chart = pipeline.services.values().filter(|service| service.chart.is_some());
+    let mut all: Vec<ServiceName> = match named {
+        [] => with_chart.map(|service| service.name.clone()).collect(),
+        named => named.to_vec(),
+    };
+    all.sort();
+    all.dedup();
+    for name in &all {
+        if known(pipeline, name)?.chart.is_none() {
+            return Err(ReleaseError::Usage(format!("the service {name} has no chart in pipeline.yaml")));
         }
     }
+    if all.is_empty() { Err(no_chart()) } else { Ok(all) }
+}
+
+fn no_chart() -> ReleaseError {
+    ReleaseError::Usage("no service in pipeline.yaml has a chart".to_owned())
+}
+
+fn known<'p>(pipeline: &'p Pipeline, name: &ServiceName) -> Result<&'p Service, ReleaseError> {
+    pipeline.services.get(name).ok_or_else(|| {
+        let names: Vec<&str> = pipeline.services.keys().map(|name| name.as_str()).collect();
+        ReleaseError::Usage(format!("no service `{name}` in pipeline.yaml, which has {}", names.join(", ")))
+    })
 }
 
 fn kubeconfig(pipeline: &Pipeline, env: &Environment, ambient: &Ambient) -> Result<PathBuf, ReleaseError> {

@@ -57,6 +57,10 @@ impl Approvable for Plan {
         self.commit.as_deref()
     }
 
+    fn subject(&self) -> &str {
+        &self.release
+    }
+
     fn bytes(&self) -> Vec<u8> {
         // A plan has no maps with keys other than text, so it is always JSON.
         serde_json::to_vec(self).unwrap_or_default()

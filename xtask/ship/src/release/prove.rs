@@ -5,20 +5,14 @@ use super::error::ReleaseError;
 use super::journal::Applied;
 use super::objects::Object;
 use super::open::Cx;
-use super::tell::seconds;
+use super::smoke::{self, Asked};
 use crate::cluster::ClusterError;
-use crate::rollout::{
-    self, Expected, Failure, Graces, LogHint, Options, Rule, SmokeError, SmokeTarget, Target, Verdict,
-    WatchError,
-};
+use crate::rollout::{self, Expected, Failure, Graces, LogHint, Options, Rule, Target, Verdict, WatchError};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use xtask_core::ids::{Digest, sha256};
-
-/// How long the service may take to answer as it should.
-const SMOKE: Duration = Duration::from_secs(20);
 
 /// What the watch saw.
 #[derive(Debug)]
@@ -39,11 +33,26 @@ pub(crate) enum Fault {
     Rollout(Failure),
     /// A step failed.
     Step {
-        /// `apply`, `smoke`.
+        /// `apply`, `smoke`, `set`.
         step: &'static str,
         /// What it said.
         said: String,
     },
+}
+
+/// The step of a release that went back because of another one.
+const SET: &str = "set";
+
+impl Fault {
+    /// It is not bad itself.
+    pub(crate) fn of_set() -> Fault {
+        Fault::Step { step: SET, said: "another service of its set is bad".to_owned() }
+    }
+
+    /// Whether it only went back with others.
+    pub(crate) fn is_of_set(&self) -> bool {
+        matches!(self, Fault::Step { step: SET, .. })
+    }
 }
 
 impl std::fmt::Display for Fault {
@@ -76,7 +85,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn deployments(objects: &[Object]) -> impl Iterator<Item = &Object> {
+pub(crate) fn deployments(objects: &[Object]) -> impl Iterator<Item = &Object> {
     objects.iter().filter(|object| object.kind == "Deployment")
 }
 
@@ -102,7 +111,7 @@ pub(crate) async fn marks(cx: &Cx, objects: &[Object]) -> Result<Applied, Releas
 }
 
 /// Who changed a Deployment since it was applied, if somebody did.
-async fn changed(cx: &Cx, applied: &Applied) -> Result<Option<String>, ReleaseError> {
+pub(crate) async fn changed(cx: &Cx, applied: &Applied) -> Result<Option<String>, ReleaseError> {
     for (name, mark) in applied {
         let found = match cx.cluster.deployment(&cx.namespace, name).await {
             Ok(live) if sha256(live.spec.as_bytes()) == mark.spec => continue,
@@ -151,56 +160,16 @@ pub(crate) async fn watch(
 
 /// Asks each Deployment that serves HTTP. Gives what was answered, or why it is not right.
 pub(crate) async fn smoke(cx: &Cx, objects: &[Object]) -> Result<Result<String, Fault>, ReleaseError> {
-    let mut said = Vec::new();
-    for object in deployments(objects) {
-        let (Some(port), Some(sys_env)) = (port(object), sys_env(objects)) else {
-            said.push(format!(
-                "NOT ASKED: {} shows no port `http` or no SYS_ENV that it should answer with",
-                object.title()
-            ));
-            continue;
-        };
-        let target = SmokeTarget {
-            namespace: cx.namespace.clone(),
-            deployment: object.name.clone(),
-            port,
-            sys_env,
-            version: None,
-            deadline: SMOKE,
-        };
-        let asked = tokio::select! {
-            asked = rollout::smoke(&cx.cluster, &target) => asked,
-            () = cx.cancel.raised() => return Err(ReleaseError::Cancelled(String::new())),
-        };
-        match asked {
-            Ok(smoked) => said.push(format!(
-                "{} answered with SYS_ENV {} in {}",
-                smoked.pod,
-                smoked.sys_env,
-                seconds(Duration::from_millis(smoked.took_ms))
-            )),
-            Err(SmokeError::Cluster(error)) => return Err(error.into()),
-            Err(error) => return Ok(Err(Fault::Step { step: "smoke", said: error.to_string() })),
-        }
+    let asked = smoke::ask(cx, objects).await?;
+    if let Some(said) = asked.iter().find_map(Asked::wrong) {
+        return Ok(Err(Fault::Step { step: "smoke", said: said.to_owned() }));
     }
-    if said.is_empty() {
-        said.push("NOT ASKED: the release has no Deployment".to_owned());
-    }
-    Ok(Ok(said.join("; ")))
-}
-
-/// The port that is called `http`.
-fn port(object: &Object) -> Option<u16> {
-    let containers = object.at("/spec/template/spec/containers")?.as_array()?;
-    let ports = containers.iter().filter_map(|container| container.get("ports")?.as_array()).flatten();
-    let http = ports.into_iter().find(|port| port.get("name").and_then(Value::as_str) == Some("http"))?;
-    u16::try_from(http.get("containerPort")?.as_u64()?).ok()
-}
-
-/// What `/healthz` must show, where a ConfigMap of the release says it.
-fn sys_env(objects: &[Object]) -> Option<String> {
-    let maps = objects.iter().filter(|object| object.kind == "ConfigMap");
-    maps.into_iter().find_map(|map| map.at("/data/SYS_ENV")?.as_str().map(str::to_owned))
+    let said: Vec<String> = asked.iter().map(ToString::to_string).collect();
+    Ok(Ok(if said.is_empty() {
+        "NOT ASKED: the release has no Deployment".to_owned()
+    } else {
+        said.join("; ")
+    }))
 }
 
 /// Collects what going back would delete, and says where it is.
@@ -237,17 +206,13 @@ mod tests {
     use crate::release::objects::parse;
 
     const MANIFEST: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: hello }\nspec: { template: { spec: { containers: [\n  \
-        { name: a, image: 'r/a@sha256:0000000000000000000000000000000000000000000000000000000000000000', ports: [{ name: http, containerPort: 8080 }] },\n  \
-        { name: b, image: 'r/b:main' }] } } }\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: { name: c }\ndata: { SYS_ENV: dev }\n";
+        { name: a, image: 'r/a@sha256:0000000000000000000000000000000000000000000000000000000000000000' },\n  \
+        { name: b, image: 'r/b:main' }] } } }\n";
 
     #[test]
-    fn what_must_run_and_answer_is_read_from_the_manifest() {
+    fn what_must_run_is_read_from_the_manifest() {
         let objects = parse(MANIFEST).unwrap();
         let images = images(&objects[0]);
         assert_eq!(images.keys().collect::<Vec<_>>(), ["a"], "a tag names no bytes to compare");
-        assert_eq!(port(&objects[0]), Some(8080));
-        assert_eq!(sys_env(&objects).as_deref(), Some("dev"));
-        assert_eq!(port(&objects[1]), None);
-        assert_eq!(sys_env(&objects[..1]), None);
     }
 }

@@ -183,6 +183,8 @@ async fn forget(cx: &Cx, held: &Held, mut journal: Journal, mut record: Record) 
         ));
     }
     record.phase = Phase::Failed;
+    // Whoever carried it before, alone or in a set, has no say in it any more.
+    record.run = cx.run.clone();
     let reason = record.reason.clone().unwrap_or_default();
     record.because(&format!("overridden by {}: {reason}", cx.run.id));
     record.token = held.token();

@@ -4,39 +4,69 @@ use super::clock;
 use super::drive::Ending;
 use super::error::ReleaseError;
 use super::open::Cx;
+use super::smoke::Smoke;
 use std::time::Duration;
 use xtask_core::engine::store;
 use xtask_core::error::ExitCode;
 use xtask_core::report::{ReleaseRecord, RunInfo, RunReport, SCHEMA, outcome_word};
 
 /// Writes it.
-pub(crate) fn write(cx: &Cx, ending: &Ending) -> Result<(), ReleaseError> {
+pub(crate) fn write(
+    cx: &Cx,
+    code: u8,
+    duration_ms: u64,
+    releases: Vec<ReleaseRecord>,
+) -> Result<(), ReleaseError> {
     let path = cx.pipeline.root.join("target/xtask/report.json");
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     let command = words.collect::<Vec<_>>().join(" ");
-    let duration = Duration::from_millis(ending.duration_ms);
-    let started = clock::now().checked_sub(duration).unwrap_or(cx.run.started);
+    let started = clock::now().checked_sub(Duration::from_millis(duration_ms)).unwrap_or(cx.run.started);
+    let masked = |record: ReleaseRecord| ReleaseRecord {
+        summary: cx.redactor.redact(&record.summary).into_owned(),
+        ..record
+    };
     let report = RunReport {
         schema: SCHEMA,
         run: RunInfo {
             id: cx.run.id.clone(),
             command: cx.redactor.redact(&command).into_owned(),
             started: started.to_string(),
-            duration_ms: ending.duration_ms,
-            outcome: outcome_word(ExitCode::of(ending.exit_code)),
-            exit_code: ending.exit_code,
+            duration_ms,
+            outcome: outcome_word(ExitCode::of(code)),
+            exit_code: code,
         },
         stages: Vec::new(),
-        release: Some(ReleaseRecord {
-            environment: ending.environment.clone(),
-            release: ending.release.clone(),
-            phase: ending.phase.to_string(),
-            summary: cx.redactor.redact(&ending.summary).into_owned(),
-            revision: ending.revision,
-            evidence: ending.evidence.clone(),
-        }),
+        releases: releases.into_iter().map(masked).collect(),
     };
     let bytes = serde_json::to_vec_pretty(&report).map_err(|error| ReleaseError::Bug(error.to_string()))?;
     store::replace(&path, &bytes)
         .map_err(|error| ReleaseError::Usage(format!("cannot write {}: {error}", path.display())))
+}
+
+impl Ending {
+    /// As the report has it.
+    pub(crate) fn record(&self) -> ReleaseRecord {
+        ReleaseRecord {
+            environment: self.environment.clone(),
+            release: self.release.clone(),
+            phase: self.phase.to_string(),
+            summary: self.summary.clone(),
+            revision: self.revision,
+            evidence: self.evidence.clone(),
+        }
+    }
+}
+
+impl Smoke {
+    /// As the report has it.
+    pub(crate) fn record(&self) -> ReleaseRecord {
+        ReleaseRecord {
+            environment: self.environment.clone(),
+            release: self.release.clone(),
+            phase: "smoke".to_owned(),
+            summary: self.summary.clone(),
+            revision: Some(self.revision),
+            evidence: None,
+        }
+    }
 }

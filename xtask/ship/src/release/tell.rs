@@ -11,12 +11,19 @@ use xtask_core::redact::Redactor;
 pub(crate) struct Tell {
     began: Instant,
     redactor: Redactor,
+    /// Of several releases, which one it is.
+    of: Option<String>,
 }
 
 impl Tell {
     /// From now on.
     pub(crate) fn new(redactor: Redactor) -> Tell {
-        Tell { began: Instant::now(), redactor }
+        Tell { began: Instant::now(), redactor, of: None }
+    }
+
+    /// The same for one release of several: its lines begin with its name.
+    pub(crate) fn of(&self, release: &str) -> Tell {
+        Tell { of: Some(release.to_owned()), ..self.clone() }
     }
 
     /// Since when.
@@ -26,7 +33,8 @@ impl Tell {
 
     /// A line that a person can act on.
     pub(crate) fn line(&self, text: &str) {
-        let line = format!("{:>7}  {text}", seconds(self.began.elapsed()));
+        let of = self.of.as_ref().map_or_else(String::new, |of| format!("{of}: "));
+        let line = format!("{:>7}  {of}{text}", seconds(self.began.elapsed()));
         say::progress(&self.redactor.redact(&line));
     }
 

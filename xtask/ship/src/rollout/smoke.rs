@@ -8,6 +8,7 @@ use hyper::Request;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -28,8 +29,8 @@ pub struct SmokeTarget {
     pub port: u16,
     /// The `SYS_ENV` that `/healthz` must show.
     pub sys_env: String,
-    /// The version that `/version` must show, if it is known.
-    pub version: Option<String>,
+    /// Fields that `/version` must show: `version`, `commit` …; it is asked only if there are any.
+    pub build: BTreeMap<String, String>,
     /// For all tries together.
     pub deadline: Duration,
 }
@@ -41,8 +42,8 @@ pub struct Smoked {
     pub pod: String,
     /// The `SYS_ENV`.
     pub sys_env: String,
-    /// The version, where it was asked for.
-    pub version: Option<String>,
+    /// What it shows of its build, as far as it was asked for.
+    pub build: BTreeMap<String, String>,
     /// How many tries it took.
     pub tries: u32,
     /// How long it took, in milliseconds.
@@ -69,10 +70,12 @@ pub enum SmokeError {
         found: String,
     },
     /// It is another build than was deployed.
-    #[error("{pod}: /version shows `{found}`, expected `{expected}`")]
-    WrongVersion {
+    #[error("{pod}: /version shows {field} `{found}`, expected `{expected}`")]
+    WrongBuild {
         /// Who answered.
         pod: String,
+        /// What differs: `version`, `commit` …
+        field: String,
         /// What was to be.
         expected: String,
         /// What is.
@@ -107,7 +110,7 @@ impl SmokeError {
     fn may_pass(&self) -> bool {
         match self {
             SmokeError::WrongEnvironment { .. }
-            | SmokeError::WrongVersion { .. }
+            | SmokeError::WrongBuild { .. }
             | SmokeError::Cluster(ClusterError::Refused { .. } | ClusterError::Config { .. }) => false,
             SmokeError::Cluster(ClusterError::Missing { .. } | ClusterError::Broke { .. })
             | SmokeError::NoPod(_)
@@ -123,11 +126,6 @@ struct Healthz {
     sys_env: String,
 }
 
-#[derive(Deserialize)]
-struct Version {
-    version: String,
-}
-
 /// Asks until the answers are right, are wrong for good, or the deadline is over.
 pub async fn smoke(cluster: &Cluster, target: &SmokeTarget) -> Result<Smoked, SmokeError> {
     let begin = Instant::now();
@@ -135,9 +133,9 @@ pub async fn smoke(cluster: &Cluster, target: &SmokeTarget) -> Result<Smoked, Sm
     let mut last = SmokeError::NoPod(target.deployment.clone());
     for tries in 1.. {
         match timeout_at(end, attempt(cluster, target)).await {
-            Ok(Ok((pod, sys_env, version))) => {
+            Ok(Ok((pod, sys_env))) => {
                 let took_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-                return Ok(Smoked { pod, sys_env, version, tries, took_ms });
+                return Ok(Smoked { pod, sys_env, build: target.build.clone(), tries, took_ms });
             }
             Ok(Err(error)) if error.may_pass() && Instant::now() + PAUSE < end => last = error,
             Ok(Err(error)) => return Err(error),
@@ -152,18 +150,16 @@ pub async fn smoke(cluster: &Cluster, target: &SmokeTarget) -> Result<Smoked, Sm
     Err(last)
 }
 
-/// One try.
-async fn attempt(
-    cluster: &Cluster,
-    target: &SmokeTarget,
-) -> Result<(String, String, Option<String>), SmokeError> {
+/// One try. Gives the pod and its `SYS_ENV`.
+async fn attempt(cluster: &Cluster, target: &SmokeTarget) -> Result<(String, String), SmokeError> {
     let pod = ready_pod(cluster, target).await?;
     let stream = cluster.forward(&target.namespace, &pod, target.port).await?;
     let sys_env = healthz(stream, &pod, target).await?;
-    let Some(expected) = &target.version else { return Ok((pod, sys_env, None)) };
-    let stream = cluster.forward(&target.namespace, &pod, target.port).await?;
-    let version = version(stream, &pod, expected).await?;
-    Ok((pod, sys_env, Some(version)))
+    if !target.build.is_empty() {
+        let stream = cluster.forward(&target.namespace, &pod, target.port).await?;
+        build(stream, &pod, &target.build).await?;
+    }
+    Ok((pod, sys_env))
 }
 
 /// A pod of the newest revision that is ready.
@@ -193,18 +189,23 @@ async fn healthz(
     Err(SmokeError::WrongEnvironment { pod: pod.to_owned(), expected: target.sys_env.clone(), found })
 }
 
-async fn version(
+async fn build(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     pod: &str,
-    expected: &str,
-) -> Result<String, SmokeError> {
+    wanted: &BTreeMap<String, String>,
+) -> Result<(), SmokeError> {
     let path = "/version";
     let body = get(stream, pod, path).await?;
-    let Version { version: found } = read(&body, pod, path)?;
-    if found == expected {
-        return Ok(found);
+    let shown: BTreeMap<String, serde_json::Value> = read(&body, pod, path)?;
+    for (field, expected) in wanted {
+        let found = shown.get(field).and_then(serde_json::Value::as_str).unwrap_or_default();
+        if found != expected {
+            let (pod, field) = (pod.to_owned(), field.clone());
+            let (expected, found) = (expected.clone(), found.to_owned());
+            return Err(SmokeError::WrongBuild { pod, field, expected, found });
+        }
     }
-    Err(SmokeError::WrongVersion { pod: pod.to_owned(), expected: expected.to_owned(), found })
+    Ok(())
 }
 
 fn read<T: serde::de::DeserializeOwned>(body: &[u8], pod: &str, path: &'static str) -> Result<T, SmokeError> {
@@ -265,7 +266,7 @@ mod tests {
             deployment: "hello".to_owned(),
             port: 8080,
             sys_env: "dev".to_owned(),
-            version: None,
+            build: BTreeMap::new(),
             deadline: Duration::from_secs(5),
         }
     }
@@ -298,6 +299,35 @@ mod tests {
             asked("HTTP/1.1 200 OK\r\ncontent-length: 18\r\n\r\n{\"SYS_ENV\":\"prod\"}").await.unwrap_err();
         assert!(matches!(&error, SmokeError::WrongEnvironment { found, .. } if found == "prod"), "{error}");
         assert!(!error.may_pass());
+    }
+
+    #[tokio::test]
+    async fn another_build_or_none_is_final_and_fields_that_nobody_asked_for_are_ignored() {
+        let wanted = BTreeMap::from([("commit".to_owned(), "abc".to_owned())]);
+        for (body, wrong) in [
+            (r#"{"commit":"abc","version":"1"}"#, None),
+            (r#"{"commit":"abd"}"#, Some("abd")),
+            (r#"{"version":"1"}"#, Some("")),
+        ] {
+            let (ours, mut theirs) = tokio::io::duplex(4096);
+            let pod = async {
+                let mut request = vec![0; 4096];
+                let read = theirs.read(&mut request).await.unwrap();
+                assert!(request[..read].starts_with(b"GET /version "));
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+                theirs.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+            };
+            let (result, ()) = tokio::join!(build(ours, "hello-1", &wanted), pod);
+            match (result, wrong) {
+                (Ok(()), None) => {}
+                (Err(error @ SmokeError::WrongBuild { .. }), Some(shown)) => {
+                    assert!(!error.may_pass());
+                    let text = format!("hello-1: /version shows commit `{shown}`, expected `abc`");
+                    assert_eq!(error.to_string(), text);
+                }
+                (result, _) => panic!("{body}: {result:?}"),
+            }
+        }
     }
 
     #[tokio::test]

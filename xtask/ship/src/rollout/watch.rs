@@ -1,6 +1,6 @@
 //! Watches a rollout until there is a verdict: from the stream of a cluster and the clock to the pure function, and nothing else.
 
-use crate::cluster::{Cluster, ClusterError, Fed, feed};
+use crate::cluster::{Cluster, ClusterError, Fed, listen};
 use crate::rollout::record::{FORM, Header, Recorder};
 use crate::rollout::seen::{Millis, Seen, What};
 use crate::rollout::state::State;
@@ -52,7 +52,8 @@ pub enum WatchError {
 
 /// Watches until the target is good or bad, or somebody else has changed it. It ends at the latest when the target's budget is spent.
 pub async fn watch(cluster: &Cluster, target: &Target, options: Options<'_>) -> Result<Verdict, WatchError> {
-    let stream = feed(cluster, &target.namespace);
+    let names = target.deployments.iter().map(|expected| expected.name.as_str());
+    let stream = listen(cluster, &target.namespace, names);
     follow(stream, target, cluster.version(), options).await
 }
 

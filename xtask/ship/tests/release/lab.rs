@@ -18,6 +18,8 @@ pub(crate) struct Lab {
     name: String,
     folder: tempfile::TempDir,
     _alone: MutexGuard<'static, ()>,
+    /// What images of this lab are called before the last slash.
+    pub(crate) registry: String,
     /// Digests of images that work.
     pub(crate) good: [String; 2],
     /// The digest of one that crashes.
@@ -40,7 +42,14 @@ impl Lab {
         run(program().args(["lab", "up", "--name", &name]));
         let folder = tempfile::tempdir().unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let mut lab = Lab { name, folder, _alone: alone, good: Default::default(), bad: String::new() };
+        let mut lab = Lab {
+            name,
+            folder,
+            _alone: alone,
+            registry: String::new(),
+            good: Default::default(),
+            bad: String::new(),
+        };
         let (service, crashing) = (service(&root), lab.crashing());
         // Bytes after the end of a program change its digest and nothing else.
         let other = lab.path("other");
@@ -49,6 +58,7 @@ impl Lab {
         std::fs::write(&other, bytes).unwrap();
         std::fs::set_permissions(&other, std::fs::metadata(&service).unwrap().permissions()).unwrap();
         let (registry, first) = lab.load(&service, "first");
+        lab.registry.clone_from(&registry);
         lab.good = [first, lab.load(&other, "second").1];
         lab.bad = lab.load(&crashing, "bad").1;
 
@@ -101,7 +111,7 @@ impl Lab {
     }
 
     /// Asks the cluster, without this program. A client a question, because threads ask too.
-    fn ask<T>(&self, question: impl AsyncFnOnce(Client) -> T) -> T {
+    pub(crate) fn ask<T>(&self, question: impl AsyncFnOnce(Client) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let file = Kubeconfig::read_from(self.path("kubeconfig")).unwrap();
@@ -115,6 +125,11 @@ impl Lab {
         let metadata = ObjectMeta { name: Some(name.to_owned()), labels, ..ObjectMeta::default() };
         let namespace = Namespace { metadata, ..Namespace::default() };
         self.ask(async |client| Api::all(client).create(&PostParams::default(), &namespace).await).unwrap();
+    }
+
+    /// Takes the power of a node, or gives it back.
+    pub(crate) fn power(&self, power: &str, node: &str) {
+        run(program().args(["lab", "node", power, node, "--name", &self.name]));
     }
 
     /// How many pods there are.

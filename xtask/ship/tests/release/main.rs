@@ -14,4 +14,6 @@ mod approval;
 mod fake;
 mod killing;
 mod lab;
+mod set;
+mod smoke;
 mod story;

@@ -200,7 +200,7 @@ async fn smoked(lab: &Lab, place: &Place<'_>) -> Option<String> {
         deployment: "hello".to_owned(),
         port: 8080,
         sys_env: place.name.clone(),
-        version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        build: [("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())].into(),
         deadline: Duration::from_secs(20),
     };
     let right = rollout::smoke(&lab.cluster, &target).await;
