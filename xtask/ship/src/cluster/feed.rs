@@ -1,18 +1,19 @@
-//! The stream of what happens in a namespace: one watch a kind, however many Deployments are of interest, and a list of ReplicaSets and
-//! Pods every 15 seconds, because a watch that has silently missed something looks like one in which nothing happens.
+//! The stream of what happens in a namespace: one watch a kind, however many workloads are of interest, and a list of each kind every
+//! 15 seconds, because a watch that has silently missed something looks like one in which nothing happens. Kinds that are of no
+//! interest are not asked for: a deployer needs no permission for what it does not release.
 
 use crate::cluster::questions::answer;
 use crate::cluster::{Cluster, ClusterError, convert};
-use crate::rollout::seen::{Identity, Kind, What};
+use crate::rollout::seen::{Identity, Kind, What, WorkloadKind};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -30,11 +31,9 @@ pub enum Fed {
     Failed(ClusterError),
 }
 
-/// Everything that happens to the Deployments, ReplicaSets, Pods and events of a namespace. It never ends.
-pub fn feed(cluster: &Cluster, namespace: &str) -> BoxStream<'static, Fed> {
-    let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), namespace);
-    let sets: Api<ReplicaSet> = Api::namespaced(cluster.client.clone(), namespace);
-    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), namespace);
+/// Everything that happens to workloads of these kinds, to what stands between them and their pods, to Pods, and all events of a
+/// namespace. It never ends.
+pub fn feed(cluster: &Cluster, namespace: &str, kinds: &BTreeSet<WorkloadKind>) -> BoxStream<'static, Fed> {
     let events: Api<Event> = Api::namespaced(cluster.client.clone(), namespace);
     let told =
         watcher(events, watcher::Config::default()).default_backoff().filter_map(async |event| match event {
@@ -44,16 +43,46 @@ pub fn feed(cluster: &Cluster, namespace: &str) -> BoxStream<'static, Fed> {
             Ok(watcher::Event::Delete(_) | watcher::Event::Init | watcher::Event::InitDone) => None,
             Err(error) => Some(failed(&error)),
         });
-    let watches = [
-        watched(deployments.clone(), Kind::Deployment, |it| What::Deployment(convert::deployment(it))),
-        watched(sets.clone(), Kind::ReplicaSet, |it| What::ReplicaSet(convert::replica_set(it))),
-        watched(pods.clone(), Kind::Pod, |it| What::Pod(convert::pod(it))),
-        listed(deployments, Kind::Deployment, |it| What::Deployment(convert::deployment(it))),
-        listed(sets, Kind::ReplicaSet, |it| What::ReplicaSet(convert::replica_set(it))),
-        listed(pods, Kind::Pod, |it| What::Pod(convert::pod(it))),
-        told.boxed(),
-    ];
-    stream::select_all(watches).boxed()
+    let both = |kind| match kind {
+        Kind::Workload(WorkloadKind::Deployment) => {
+            fed(cluster, namespace, kind, |it| What::Workload(convert::deployment(it)))
+        }
+        Kind::Workload(WorkloadKind::StatefulSet) => {
+            fed(cluster, namespace, kind, |it| What::Workload(convert::stateful_set(it)))
+        }
+        Kind::Workload(WorkloadKind::DaemonSet) => {
+            fed(cluster, namespace, kind, |it| What::Workload(convert::daemon_set(it)))
+        }
+        Kind::Workload(WorkloadKind::Job) => {
+            fed(cluster, namespace, kind, |it| What::Workload(convert::job(it)))
+        }
+        Kind::ReplicaSet => fed(cluster, namespace, kind, |it| What::ReplicaSet(convert::replica_set(it))),
+        Kind::Revision => {
+            fed(cluster, namespace, kind, |it| What::Revision(convert::controller_revision(it)))
+        }
+        Kind::Pod => fed(cluster, namespace, kind, |it| What::Pod(convert::pod(it))),
+    };
+    let streams = Kind::of(kinds).into_iter().flat_map(both).chain([told.boxed()]);
+    stream::select_all(streams).boxed()
+}
+
+/// The watch of a kind, and its lists.
+fn fed<K>(
+    cluster: &Cluster,
+    namespace: &str,
+    kind: Kind,
+    convert: fn(&K) -> What,
+) -> [BoxStream<'static, Fed>; 2]
+where
+    K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + 'static,
+{
+    let api: Api<K> = Api::namespaced(cluster.client.clone(), namespace);
+    [watched(api.clone(), kind, convert), listed(api, kind, convert)]
 }
 
 /// The watch of one kind. While it is listed anew, what was on the list is counted, so that what is missing can be told.

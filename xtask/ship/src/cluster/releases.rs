@@ -3,6 +3,7 @@
 
 use crate::cluster::questions::answer;
 use crate::cluster::{Cluster, ClusterError};
+use crate::rollout::seen::Identity;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1 as coordination;
 use k8s_openapi::api::core::v1 as core;
@@ -205,6 +206,19 @@ impl Cluster {
         let same = Preconditions { uid: secret.uid(), resource_version: secret.resource_version() };
         let params = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
         answer(&format!("remove the Secret {namespace}/{name}"), api.delete(name, &params)).await.map(drop)
+    }
+
+    /// Removes a pod, if it still is that one.
+    pub(crate) async fn remove_pod(&self, namespace: &str, pod: &Identity) -> Result<(), ClusterError> {
+        let api: Api<core::Pod> = Api::namespaced(self.client.clone(), namespace);
+        let same = Preconditions { uid: Some(pod.uid.clone()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
+        match api.delete(&pod.name, &params).await {
+            Ok(_) => Ok(()),
+            // It is gone, or another one has its name by now.
+            Err(error) if matches!(code(&error), 404 | 409) => Ok(()),
+            Err(error) => Err(ClusterError::of(format!("remove the pod {}", pod.name), &error)),
+        }
     }
 
     /// The quotas of a namespace on the number of its pods.

@@ -78,7 +78,7 @@ pub(crate) struct Back {
     pub(crate) arrived: bool,
 }
 
-/// By what a Deployment is known again: whoever changes it leaves other marks.
+/// By what a workload is known again: whoever changes it leaves other marks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mark {
     /// Its generation when it had been applied.
@@ -87,7 +87,7 @@ pub(crate) struct Mark {
     pub(crate) spec: String,
 }
 
-/// The marks of all Deployments that were applied, by name.
+/// The marks of all workloads that were applied, by kind and name: `Deployment hello`.
 pub(crate) type Applied = BTreeMap<String, Mark>;
 
 /// What is being done, or was done last.
@@ -107,7 +107,7 @@ pub(crate) struct Record {
     pub(crate) revision: u32,
     /// Where it goes back to, once it does.
     pub(crate) back: Option<Back>,
-    /// The Deployments as they were right after the revision was applied; empty if nobody came to look.
+    /// The workloads as they were right after the revision was applied; empty if nobody came to look.
     #[serde(default)]
     pub(crate) applied: Applied,
     /// When the phase began.

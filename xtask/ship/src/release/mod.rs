@@ -2,7 +2,7 @@
 //! guarded by a lock; whoever kills it anywhere leaves something that the next run can finish.
 //!
 //! - `phase`, `guards`, `plan`, `approved`: pure. - `journal`, `lock`: on the cluster. - `facts`, `trial`, `registry`: what guards look at.
-//! - `open`: one release, opened. - `drive`: from a phase to the end. - `prove`: the doors to the rollout.
+//! - `open`: one release, opened. - `drive`: from a phase to the end; `ladder`: the way back. - `prove`: the doors to the rollout.
 //! - `deploy`, `promote`, `rollback`, `recover`, `status`, `diff`: commands. - `report`, `tell`, `clock`, `error`: words, time, faults.
 
 mod approved;
@@ -14,6 +14,7 @@ mod error;
 mod facts;
 mod guards;
 mod journal;
+mod ladder;
 mod lock;
 mod objects;
 mod open;
@@ -159,7 +160,7 @@ async fn command(
     if args.json {
         cx.tell.json(&ending);
     }
-    report::write(&cx, &ending)?;
+    report::write(&cx, &ending);
     Ok(ExitCode::of(ending.exit_code))
 }
 

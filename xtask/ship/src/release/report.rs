@@ -2,16 +2,23 @@
 
 use super::clock;
 use super::drive::Ending;
-use super::error::ReleaseError;
 use super::open::Cx;
+use std::io;
 use std::time::Duration;
 use xtask_core::engine::store;
 use xtask_core::error::ExitCode;
 use xtask_core::report::{ReleaseRecord, RunInfo, RunReport, SCHEMA, outcome_word};
 
-/// Writes it.
-pub(crate) fn write(cx: &Cx, ending: &Ending) -> Result<(), ReleaseError> {
-    let path = cx.pipeline.root.join("target/xtask/report.json");
+/// Writes it. A report that cannot be written changes nothing about how the release ended.
+pub(crate) fn write(cx: &Cx, ending: &Ending) {
+    if let Err(error) = written(cx, ending) {
+        let root = cx.pipeline.root.display();
+        cx.tell.line(&format!("the report could not be written to {root}/target/xtask: {error}"));
+    }
+}
+
+fn written(cx: &Cx, ending: &Ending) -> io::Result<()> {
+    let path = store::own_folder(&cx.pipeline.root)?.join("report.json");
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     let command = words.collect::<Vec<_>>().join(" ");
     let duration = Duration::from_millis(ending.duration_ms);
@@ -34,9 +41,8 @@ pub(crate) fn write(cx: &Cx, ending: &Ending) -> Result<(), ReleaseError> {
             summary: cx.redactor.redact(&ending.summary).into_owned(),
             revision: ending.revision,
             evidence: ending.evidence.clone(),
+            recordings: ending.recordings.clone(),
         }),
     };
-    let bytes = serde_json::to_vec_pretty(&report).map_err(|error| ReleaseError::Bug(error.to_string()))?;
-    store::replace(&path, &bytes)
-        .map_err(|error| ReleaseError::Usage(format!("cannot write {}: {error}", path.display())))
+    store::replace(&path, &serde_json::to_vec_pretty(&report)?)
 }
