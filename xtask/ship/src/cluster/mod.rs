@@ -1,5 +1,5 @@
 //! A Kubernetes cluster: the only room that names its client. It answers questions and says what it saw, in types of `rollout::seen`;
-//! it judges nothing. All that it changes are the notes and the lock of a release (`releases`).
+//! it judges nothing. All that it changes is in `releases`: notes and locks, and what a rollback does when Helm cannot.
 
 mod convert;
 mod feed;
@@ -8,7 +8,7 @@ mod releases;
 
 pub use feed::{Fed, feed};
 pub use questions::Stream;
-pub(crate) use releases::{Kind, Lease};
+pub(crate) use releases::{Apply, Kind, Lease};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};

@@ -3,7 +3,7 @@
 
 use super::clock;
 use super::error::ReleaseError;
-use super::journal::{Journal, LastGood, Record};
+use super::journal::{Back, Journal, LastGood, Record};
 use super::ladder::way_back;
 use super::lock::Held;
 use super::objects::{self, Object};
@@ -165,6 +165,7 @@ impl<'a> Drive<'a> {
                 }
                 // What was applied counts, should a template not give the same twice.
                 record.wanted.manifest_sha256 = digest(&manifest);
+                self.thaw(record).await?;
                 record.applied = prove::marks(self.cx, &read(&manifest)?).await?;
                 Ok(Signal::Done)
             }
@@ -183,6 +184,7 @@ impl<'a> Drive<'a> {
         budget: Duration,
         soak: Duration,
     ) -> Result<Signal, ReleaseError> {
+        self.thaw(record).await?;
         let objects = self.objects(record.revision).await?;
         let asked = prove::Asked {
             objects: &objects,
@@ -248,12 +250,21 @@ impl<'a> Drive<'a> {
             self.cx.tell.line(&format!("evidence: {}", path.display()));
             self.evidence = Some(path.display().to_string());
         }
-        match way_back(record) {
+        let way = match way_back(record) {
+            Ok(back) => self.still_taken(back).await?,
+            Err(why) => Err(why),
+        };
+        match way {
             Ok(back) => {
                 record.back = Some(back);
                 Ok(Signal::Done)
             }
             Err(why) => {
+                let env = &self.cx.env_name;
+                let why = format!(
+                    "{why}. `cargo xtask rollback --env {env}` goes back all the same, `cargo xtask recover --env {env} --resume` goes on \
+                     with what runs now"
+                );
                 self.cx.tell.line(&format!("NOT ROLLED BACK: {why}"));
                 let before = record.reason.clone().unwrap_or_default();
                 record.because(&format!("{why} ({before})"));
@@ -358,11 +369,17 @@ impl<'a> Drive<'a> {
     fn went_back(&self, record: &Record) -> String {
         let to = record.back.as_ref().map_or(0, |back| back.to);
         let took = self.verified.map_or_else(String::new, |took| format!(" in {}", seconds(took)));
-        format!("rolled back to revision {to}, verified{took}")
+        let how = match &record.back {
+            Some(Back { restored: true, .. }) => {
+                " without Helm, which failed to; its own record is behind until the next deployment"
+            }
+            Some(_) | None => "",
+        };
+        format!("rolled back to revision {to}, verified{took}{how}")
     }
 }
 
-fn read(manifest: &str) -> Result<Vec<Object>, ReleaseError> {
+pub(super) fn read(manifest: &str) -> Result<Vec<Object>, ReleaseError> {
     let unreadable = |why| ReleaseError::Helm(HelmError::Unreadable { command: "get manifest", why });
     objects::parse(manifest).map_err(unreadable)
 }

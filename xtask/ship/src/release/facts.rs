@@ -14,6 +14,8 @@ use serde_json::Value;
 
 /// All that was found.
 pub(crate) struct Found {
+    /// The objects that would be applied.
+    pub(crate) target: Vec<Object>,
     /// For the guards.
     pub(crate) facts: Facts,
     /// Whether the last good release would be accepted.
@@ -63,7 +65,7 @@ pub(crate) async fn gather(
         tight: tight(cx, &target).await?,
         unwatched: unwatched(&target),
     };
-    Ok(Found { facts, way_back: way_back(cx, journal, &mut trial).await?, changes, newest })
+    Ok(Found { way_back: way_back(cx, journal, &mut trial).await?, facts, target, changes, newest })
 }
 
 /// What makes pods of which no watch can be sure: `CronJob tidy works: …`.

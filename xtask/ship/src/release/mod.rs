@@ -2,7 +2,7 @@
 //! guarded by a lock; whoever kills it anywhere leaves something that the next run can finish.
 //!
 //! - `phase`, `guards`, `plan`, `approved`: pure. - `journal`, `lock`: on the cluster. - `facts`, `trial`, `registry`: what guards look at.
-//! - `open`: one release, opened. - `drive`: from a phase to the end; `ladder`: the way back. - `prove`: the doors to the rollout.
+//! - `open`: one release, opened. - `drive`: from a phase to the end; `ladder`, `freeze`: the way back. - `prove`: the doors to the rollout.
 //! - `deploy`, `promote`, `rollback`, `recover`, `status`, `diff`: commands. - `report`, `tell`, `clock`, `error`: words, time, faults.
 
 mod approved;
@@ -12,6 +12,7 @@ mod diff;
 mod drive;
 mod error;
 mod facts;
+mod freeze;
 mod guards;
 mod journal;
 mod ladder;

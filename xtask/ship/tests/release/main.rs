@@ -11,4 +11,5 @@
 
 mod killing;
 mod lab;
+mod ladder;
 mod story;
