@@ -370,10 +370,11 @@ impl<'a> Drive<'a> {
         let to = record.back.as_ref().map_or(0, |back| back.to);
         let took = self.verified.map_or_else(String::new, |took| format!(" in {}", seconds(took)));
         let how = match &record.back {
-            Some(Back { restored: true, .. }) => {
-                " without Helm, which failed to; its own record is behind until the next deployment"
-            }
-            Some(_) | None => "",
+            Some(Back { restored: true, helm_said, .. }) => format!(
+                " without Helm, whose own record is behind until the next deployment ({})",
+                helm_said.clone().unwrap_or_default()
+            ),
+            Some(_) | None => String::new(),
         };
         format!("rolled back to revision {to}, verified{took}{how}")
     }

@@ -59,9 +59,10 @@ impl Drive<'_> {
         let env = &self.cx.env_name;
         let to = record.back.as_ref().map_or(0, |back| back.to);
         let why = record.reason.clone().unwrap_or_default();
+        let said = record.back.as_ref().and_then(|back| back.helm_said.clone()).unwrap_or_default();
         record.because(&format!(
             "nothing led back to revision {to}. {}. When what stands in the way is gone: `cargo xtask rollback --env {env}` goes back, \
-             `cargo xtask recover --env {env} --resume` goes on with what was released; either ends the freeze. ({why})",
+             `cargo xtask recover --env {env} --resume` goes on with what was released; either ends the freeze. ({why}; Helm: {said})",
             done.join("; "),
         ));
         Ok(())

@@ -85,12 +85,16 @@ pub(crate) struct Back {
     /// Whether its objects were put back without Helm, whose own record is behind.
     #[serde(default)]
     pub(crate) restored: bool,
+    /// What Helm said when it last failed to go there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) helm_said: Option<String>,
 }
 
 impl Back {
     /// To this revision, from the lowest rung.
     pub(crate) fn to(revision: u32, manifest_sha256: String, asked: bool) -> Back {
-        Back { to: revision, manifest_sha256, asked, arrived: false, rung: Rung::Helm, restored: false }
+        let (arrived, rung, restored) = (false, Rung::Helm, false);
+        Back { to: revision, manifest_sha256, asked, arrived, rung, restored, helm_said: None }
     }
 }
 

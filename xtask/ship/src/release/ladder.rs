@@ -10,7 +10,7 @@ use super::phase::Signal;
 use super::prove::{self, Seen};
 use super::trial::{Trial, Tried};
 use crate::helm::{HelmError, Status, digest};
-use crate::rollout::seen::WorkloadKind;
+use crate::rollout::seen::{Pod, Workload, WorkloadKind};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -99,7 +99,7 @@ impl Drive<'_> {
             Ok(()) => Ok(true),
             Err(HelmError::Failed { said, .. }) => {
                 cx.tell.line(&format!("the rollback failed: {said}"));
-                record.because(&format!("the rollback to revision {to} failed: {said}"));
+                record.back = record.back.take().map(|back| Back { helm_said: Some(said), ..back });
                 Ok(false)
             }
             Err(error) => Err(error.into()),
@@ -165,10 +165,13 @@ impl Drive<'_> {
             return Ok(Signal::Bad);
         }
         self.verified = Some(began.elapsed());
+        if back.restored {
+            record.revision = back.to;
+        }
         if back.asked {
             // It was watched and asked like any release.
             *record = committed(record.clone());
-        } else if let Some(good) = record.last_good.as_mut().filter(|_| !back.restored) {
+        } else if let Some(good) = &mut record.last_good {
             // The same manifest under a new number; Helm forgets the old one some day.
             good.revision = record.revision;
         }
@@ -215,20 +218,27 @@ impl Drive<'_> {
     async fn unstick_one(&self, set: &Object) -> Result<(), ReleaseError> {
         let cx = self.cx;
         let live = cx.cluster.workload(&cx.namespace, WorkloadKind::StatefulSet, &set.name).await?;
-        if live.observed < live.generation || live.kept > 0 {
+        if live.observed < live.generation {
             return Ok(());
         }
         let pods = cx.cluster.pods(&cx.namespace).await?;
-        let stuck = pods.iter().filter(|pod| {
-            pod.owner == live.id.uid && pod.revision != live.newest && !pod.ending && !pod.is_ready()
-        });
-        for pod in stuck {
+        for pod in pods.iter().filter(|pod| is_stuck(&live, pod)) {
             self.lock.check().await?;
             cx.tell.line(&format!("removing the pod {}, which its StatefulSet waits for", pod.id.name));
             cx.cluster.remove_pod(&cx.namespace, &pod.id).await?;
         }
         Ok(())
     }
+}
+
+/// Whether a StatefulSet would replace this pod, and waits for it instead. Below its partition it replaces none.
+fn is_stuck(set: &Workload, pod: &Pod) -> bool {
+    let ordinal = pod.id.name.rsplit('-').next().and_then(|number| number.parse::<u32>().ok());
+    pod.owner == set.id.uid
+        && pod.revision != set.newest
+        && !pod.ending
+        && !pod.is_ready()
+        && ordinal.is_some_and(|ordinal| ordinal >= set.kept)
 }
 
 /// Where going back leads, or why it must not happen by itself.
@@ -262,6 +272,35 @@ mod tests {
     use super::*;
     use crate::release::journal::Wanted;
     use crate::release::journal::tests::record;
+    use crate::rollout::seen::{Condition, Identity};
+
+    #[test]
+    fn only_pods_that_their_stateful_set_would_replace_and_waits_for_are_removed() {
+        let id = |name: &str| Identity { name: name.to_owned(), uid: name.to_owned(), version: 1 };
+        let set = Workload { id: id("db"), newest: "good".to_owned(), wanted: 3, ..Workload::default() };
+        let pod = |name: &str| Pod {
+            id: id(name),
+            owner: "db".to_owned(),
+            revision: "bad".to_owned(),
+            ..Pod::default()
+        };
+        assert!(is_stuck(&set, &pod("db-2")));
+        let ready = vec![Condition { kind: "Ready".into(), status: "True".into(), ..Condition::default() }];
+        for other in [
+            Pod { revision: "good".to_owned(), ..pod("db-2") },
+            Pod { owner: "other".to_owned(), ..pod("db-2") },
+            Pod { ending: true, ..pod("db-2") },
+            Pod { conditions: ready, ..pod("db-2") },
+        ] {
+            assert!(!is_stuck(&set, &other), "{other:?}");
+        }
+        let parted = Workload { kept: 2, ..set.clone() };
+        assert!(is_stuck(&parted, &pod("db-2")) && !is_stuck(&parted, &pod("db-1")));
+        assert!(
+            !is_stuck(&Workload { kept: 3, ..set }, &pod("db-2")),
+            "they wait for somebody to delete them"
+        );
+    }
 
     #[test]
     fn nothing_goes_back_by_itself_where_that_could_do_harm() {

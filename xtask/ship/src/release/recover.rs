@@ -138,7 +138,7 @@ async fn resume(cx: &Cx, held: &Held, journal: Journal, mut record: Record) -> R
     let history = cx.helm.history(&cx.release).await?;
     let newest =
         history.last().ok_or_else(|| ReleaseError::Usage("there is no release to resume".to_owned()))?;
-    let back = record.back.as_ref().filter(|_| newest.rollback_revision.is_some());
+    let back = record.back.as_ref().filter(|back| back.restored || newest.rollback_revision.is_some());
     record.phase = match (back, newest.status.is_pending()) {
         // Applied half: Helm's own way to apply a revision whole is to go back to it.
         (_, true) => {

@@ -7,6 +7,7 @@ use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
@@ -59,8 +60,8 @@ spec:
 "#;
 
 /// Namespaces in which a way back is tried.
-const PLACES: [&str; 9] =
-    ["stateful", "daemon", "jobs", "helmless", "killed", "frozen", "moved", "kinds", "unwritten"];
+const PLACES: [&str; 10] =
+    ["stateful", "daemon", "jobs", "helmless", "killed", "frozen", "halted", "moved", "kinds", "unwritten"];
 
 #[test]
 fn every_workload_goes_back_and_what_cannot_is_left_serving_with_its_question() {
@@ -68,7 +69,7 @@ fn every_workload_goes_back_and_what_cannot_is_left_serving_with_its_question() 
     environments.push(("guarded".to_owned(), ", approval: true".to_owned()));
     let lab = Lab::up("l", &environments);
     chart(&lab);
-    let tries: [fn(&Lab); 7] = [stateful, daemon, jobs, helmless, killed, frozen, moved];
+    let tries: [fn(&Lab); 8] = [stateful, daemon, jobs, helmless, killed, frozen, halted, moved];
     scope(|threads| {
         let tries: Vec<_> = tries
             .into_iter()
@@ -123,7 +124,22 @@ fn goes_back(lab: &Lab, environment: &str, rule: &str) -> String {
     assert!(again.stdout.contains(&verdict), "{environment}: {again:?}");
     let back = lab.say(&["replay", recordings[1].as_str().unwrap()]);
     assert!(back.stdout.contains("good at"), "{environment}: {back:?}");
+    keep(environment, recordings);
     said
+}
+
+/// With `UPDATE_RECORDINGS=1` they are what `tests/rollout/recordings.rs` replays.
+fn keep(environment: &str, recordings: &[Value]) {
+    if std::env::var_os("UPDATE_RECORDINGS").is_none()
+        || !["stateful", "daemon", "jobs"].contains(&environment)
+    {
+        return;
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/rollout/v1.36.3");
+    for (recording, name) in recordings.iter().zip(["bad", "back"]) {
+        std::fs::copy(recording.as_str().unwrap(), folder.join(format!("{environment}-{name}.jsonl")))
+            .unwrap();
+    }
 }
 
 fn stateful(lab: &Lab) {
@@ -152,7 +168,7 @@ fn helmless(lab: &Lab) {
     no_third_revision(lab, "helmless");
     let said = goes_back(lab, "helmless", "F6");
     assert!(said.contains("putting the last good release back without Helm"), "{said}");
-    assert!(said.contains("without Helm, which failed to"), "{said}");
+    assert!(said.contains("without Helm, whose own record is behind"), "{said}");
     let status = lab.status("helmless");
     assert_eq!(
         (&status["journal"]["back"]["restored"], &status["revision"]),
@@ -168,17 +184,35 @@ fn helmless(lab: &Lab) {
 fn killed(lab: &Lab) {
     no_third_revision(lab, "killed");
     good(lab, "killed");
-    let mut child = lab.start(&["deploy", "--env", "killed", "--digest", &lab.bad]);
+    kill_at(lab, "killed", "objects");
+    let said = lab.say(&["recover", "--env", "killed"]);
+    assert_eq!(said.code, 12, "{said:?}");
+    assert!(pods(lab, "killed").iter().all(|image| image.ends_with(&lab.good[0])));
+}
+
+/// Kills a deployment of the bad one when its journal names this rung.
+fn kill_at(lab: &Lab, environment: &str, rung: &str) {
+    let mut child = lab.start(&["deploy", "--env", environment, "--digest", &lab.bad]);
     let began = Instant::now();
-    while journal(lab, "killed")["back"]["rung"] != "objects" {
+    while journal(lab, environment)["back"]["rung"] != rung {
         assert!(began.elapsed() < Duration::from_secs(120) && child.try_wait().unwrap().is_none());
         sleep(Duration::from_millis(5));
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    let said = lab.say(&["recover", "--env", "killed"]);
-    assert_eq!(said.code, 12, "{said:?}");
-    assert!(pods(lab, "killed").iter().all(|image| image.ends_with(&lab.good[0])));
+}
+
+/// A deployer dies while it freezes; the next one ends with the same question, and nothing is done twice.
+fn halted(lab: &Lab) {
+    refuse(lab, "halted", "deployments", "UPDATE", &format!("request.dryRun == true || {}", not_back(lab)));
+    good(lab, "halted");
+    kill_at(lab, "halted", "freeze");
+    let said = lab.say(&["recover", "--env", "halted"]);
+    assert_eq!(said.code, 14, "{said:?}");
+    assert_eq!(journal(lab, "halted")["frozen"], json!(["hello"]), "{said:?}");
+    assert!(is_paused(lab, "halted"));
+    until(|| sets(lab, "halted").iter().sum::<i32>() == 2);
+    assert!(lab.say(&["status", "--env", "halted"]).stdout.contains("FROZEN: the Deployment hello"));
 }
 
 /// Nothing that names the good image is taken any more: the bad ReplicaSet is emptied, and the older pods go on.
@@ -277,7 +311,7 @@ fn typed(lab: &Lab) {
     for (keys, code, words) in [
         ("yes\r", 11, "nothing was touched"),
         ("\u{3}", 130, "stopped"),
-        ("\u{4}", 11, "nothing was touched"),
+        ("\r", 11, "nothing was touched"),
         ("guarded\r", 0, "GOOD"),
     ] {
         assert_eq!(journal(lab, "guarded"), Value::Null, "{keys:?}: nothing was touched before");
