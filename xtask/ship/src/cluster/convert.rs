@@ -354,6 +354,42 @@ mod tests {
     }
 
     #[test]
+    fn a_stateful_set_names_the_revision_of_its_newest_pods_and_keeps_those_below_its_partition() {
+        let set = stateful_set(&recorded("stateful-set"));
+        let pod = pod(&recorded("pod-of-stateful-set"));
+        assert_eq!((set.kind, set.generation, set.observed), (WorkloadKind::StatefulSet, 1, 1));
+        assert_eq!((set.wanted, set.kept, set.total), (3, 1, 3));
+        assert!(set.newest.starts_with("hello-") && pod.revision == set.newest, "{set:?} {pod:?}");
+        assert_eq!(pod.owner, set.id.uid);
+        let mut on_delete: apps::StatefulSet = recorded("stateful-set");
+        let spec = on_delete.spec.as_mut().unwrap();
+        spec.update_strategy.as_mut().unwrap().type_ = Some("OnDelete".to_owned());
+        assert_eq!(stateful_set(&on_delete).kept, 3);
+    }
+
+    #[test]
+    fn the_revision_of_a_daemon_set_is_known_by_its_template() {
+        let set = daemon_set(&recorded("daemon-set"));
+        let (new, old) = ("controller-revision", "controller-revision-old");
+        let (new, old) = (controller_revision(&recorded(new)), controller_revision(&recorded(old)));
+        assert_eq!((set.generation, set.wanted, set.kept), (2, 1, 0));
+        assert_eq!((&new.owner, &new.template), (&set.id.uid, &set.newest));
+        assert!(old.owner == set.id.uid && old.template != set.newest && old.hash != new.hash);
+        assert_eq!(new.id.name, format!("hello-{}", new.hash));
+    }
+
+    #[test]
+    fn a_job_says_whether_it_has_ended_and_how() {
+        let (ended, failed) = (job(&recorded("job")), job(&recorded("job-failed")));
+        assert!(ended.has_ended_well() && (ended.wanted, ended.ready, ended.total) == (1, 1, 0), "{ended:?}");
+        let why = failed.conditions.iter().find(|it| it.is("Failed", "True")).map(|it| it.reason.as_str());
+        assert_eq!((failed.has_ended_well(), why), (false, Some("BackoffLimitExceeded")));
+        let mut waits: batch::Job = recorded("job");
+        waits.status = None;
+        assert!(!job(&waits).has_ended_well());
+    }
+
+    #[test]
     fn a_crashed_container_shows_how_it_ended_and_what_its_probes_allow() {
         let pod = pod(&recorded("pod"));
         let [sidecar, app] = pod.containers.as_slice() else { unreachable!("{pod:?}") };
@@ -396,6 +432,11 @@ mod tests {
     fn an_object_with_nothing_in_it_is_read_as_its_defaults() {
         let nothing = deployment(&apps::Deployment::default());
         assert_eq!((nothing.wanted, nothing.observed, nothing.revision), (1, 0, 0));
+        let nothing = stateful_set(&apps::StatefulSet::default());
+        assert_eq!((nothing.wanted, nothing.kept, nothing.newest.as_str()), (1, 0, ""));
+        assert_eq!(daemon_set(&apps::DaemonSet::default()).wanted, 0);
+        assert!(!job(&batch::Job::default()).has_ended_well());
+        assert_eq!(controller_revision(&apps::ControllerRevision::default()).template, "");
         assert!(pod(&core::Pod::default()).containers.is_empty());
         assert_eq!(event(&core::Event::default()).count, 1);
         assert_eq!(replica_set(&apps::ReplicaSet::default()).owner, "");

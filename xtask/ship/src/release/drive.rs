@@ -261,9 +261,13 @@ impl<'a> Drive<'a> {
             }
             Err(why) => {
                 let env = &self.cx.env_name;
+                let first = if record.last_good.is_some() {
+                    format!("`cargo xtask rollback --env {env}` goes back all the same")
+                } else {
+                    format!("`cargo xtask recover --env {env} --override` lets the next deployment begin anew")
+                };
                 let why = format!(
-                    "{why}. `cargo xtask rollback --env {env}` goes back all the same, `cargo xtask recover --env {env} --resume` goes on \
-                     with what runs now"
+                    "{why}. {first}, `cargo xtask recover --env {env} --resume` goes on with what runs now"
                 );
                 self.cx.tell.line(&format!("NOT ROLLED BACK: {why}"));
                 let before = record.reason.clone().unwrap_or_default();
