@@ -264,7 +264,9 @@ impl<'a> Drive<'a> {
                 let first = if record.last_good.is_some() {
                     format!("`cargo xtask rollback --env {env}` goes back all the same")
                 } else {
-                    format!("`cargo xtask recover --env {env} --override` lets the next deployment begin anew")
+                    format!(
+                        "`cargo xtask recover --env {env} --override` lets the next deployment begin anew"
+                    )
                 };
                 let why = format!(
                     "{why}. {first}, `cargo xtask recover --env {env} --resume` goes on with what runs now"

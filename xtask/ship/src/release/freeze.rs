@@ -60,9 +60,10 @@ impl Drive<'_> {
         let to = record.back.as_ref().map_or(0, |back| back.to);
         let why = record.reason.clone().unwrap_or_default();
         let said = record.back.as_ref().and_then(|back| back.helm_said.clone()).unwrap_or_default();
+        // What can be chosen comes first: a journal cuts what is too long.
         record.because(&format!(
-            "nothing led back to revision {to}. {}. When what stands in the way is gone: `cargo xtask rollback --env {env}` goes back, \
-             `cargo xtask recover --env {env} --resume` goes on with what was released; either ends the freeze. ({why}; Helm: {said})",
+            "nothing led back to revision {to}. When what stands in the way is gone, `cargo xtask rollback --env {env}` goes back and \
+             `cargo xtask recover --env {env} --resume` goes on with what was released; either ends a freeze. {}. ({why}; Helm: {said})",
             done.join("; "),
         ));
         Ok(())

@@ -9,6 +9,7 @@ use super::objects::Object;
 use super::phase::Signal;
 use super::prove::{self, Seen};
 use super::trial::{Trial, Tried};
+use crate::cluster::ClusterError;
 use crate::helm::{HelmError, Status, digest};
 use crate::rollout::seen::{Pod, Workload, WorkloadKind};
 use std::time::Duration;
@@ -44,7 +45,7 @@ impl Drive<'_> {
                 return self.arrived(record, &objects, false).await;
             }
         }
-        let left = self.put_back(record, &objects).await?;
+        let (left, others) = self.put_back(record, &objects).await?;
         if left.is_empty() {
             // What stood in Helm's way may be gone by now; then its own record is right again.
             let repaired = self.by_helm(record, Rung::Objects).await?;
@@ -55,6 +56,11 @@ impl Drive<'_> {
                     facts::forget_pending(cx, newest.number).await?;
                 }
                 record.revision = self.newest().await?.number;
+                if let (Some(Back { helm_said: Some(said), .. }), false) =
+                    (&mut record.back, others.is_empty())
+                {
+                    said.push_str(&format!("; the cluster refuses {}, too", others.join(" and ")));
+                }
             }
             return self.arrived(record, &objects, !repaired).await;
         }
@@ -106,30 +112,32 @@ impl Drive<'_> {
         }
     }
 
-    /// Puts the objects back without Helm, as far as the cluster takes them. Gives the workloads that it refuses, and why. What a Job
-    /// does has been done, and its template cannot be changed.
+    /// Puts the objects back without Helm, as far as the cluster takes them. Gives the workloads that it refuses, and why; and what else
+    /// it refuses, by which the watch will not be misled. What a Job does has been done, and its template cannot be changed.
     async fn put_back(
         &mut self,
         record: &mut Record,
         objects: &[Object],
-    ) -> Result<Vec<(Object, String)>, ReleaseError> {
+    ) -> Result<(Vec<(Object, String)>, Vec<String>), ReleaseError> {
         let cx = self.cx;
         self.step_on(record, Rung::Objects).await?;
         cx.tell.line("putting the last good release back without Helm");
         let mut trial = Trial::new(cx);
-        let mut left = Vec::new();
+        let (mut left, mut others) = (Vec::new(), Vec::new());
         for object in objects.iter().filter(|object| object.kind != "Job") {
             self.lock.check().await?;
             if let Err(why) = trial.restore(object).await? {
                 cx.tell.line(&format!("the cluster refuses {}: {why}", object.title()));
-                if object.workload().is_some() {
-                    left.push((object.clone(), why));
+                match object.workload() {
+                    Some(_) => left.push((object.clone(), why)),
+                    None => others.push(object.title()),
                 }
             }
         }
-        Ok(left)
+        Ok((left, others))
     }
 
+    /// Whether the last good release runs again, and is well.
     pub(super) async fn verify(&mut self, record: &mut Record) -> Result<Signal, ReleaseError> {
         let cx = self.cx;
         let began = *self.back_since.get_or_insert_with(Instant::now);
@@ -196,7 +204,7 @@ impl Drive<'_> {
     }
 
     /// Removes pods of bad revisions that keep a StatefulSet from going back: its controller waits for each pod to become ready before
-    /// it replaces the next one, and these never do (kubernetes#67250). Ends only with an error.
+    /// it replaces the next one, and these never do (kubernetes#67250). Ends only when the lock is lost.
     async fn unstick(&self, objects: &[Object]) -> ReleaseError {
         let sets: Vec<&Object> = prove::workloads(objects)
             .filter(|(kind, _)| *kind == WorkloadKind::StatefulSet)
@@ -207,8 +215,15 @@ impl Drive<'_> {
         }
         loop {
             for set in &sets {
-                if let Err(error) = self.unstick_one(set).await {
-                    return error;
+                match self.unstick_one(set).await {
+                    Ok(()) => {}
+                    Err(ReleaseError::Cluster(error @ ClusterError::Refused { .. })) => {
+                        self.cx.tell.line(&format!("{error}; the watch decides without it"));
+                        return std::future::pending().await;
+                    }
+                    // The watch says so, too, and knows for how long that may be.
+                    Err(ReleaseError::Cluster(_)) => {}
+                    Err(error) => return error,
                 }
             }
             sleep(LOOK).await;

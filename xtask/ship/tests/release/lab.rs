@@ -5,13 +5,10 @@ use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
 use serde_json::Value;
-use std::fmt::Write as _;
-use std::io::Write as _;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::sleep;
-use std::time::Duration;
 
 /// One lab at a time: a test that looks at the clock must not meet another's load.
 static MACHINE: Mutex<()> = Mutex::new(());
@@ -152,29 +149,6 @@ impl Lab {
         };
         println!("$ {} -> {}\n{}", args.join(" "), said.code, said.stderr);
         said
-    }
-
-    /// Runs a command at a terminal of its own, where these keys are pressed once it asks. Gives its exit code and the screen.
-    pub(crate) fn at_terminal(&self, args: &[&str], keys: &str) -> (i32, String) {
-        // `script` makes the terminal the controlling one, which takes unsafe code here: only there does ^C become a signal.
-        let words: Vec<String> = args.iter().map(|word| format!("'{word}'")).collect();
-        let line = format!("'{}' {}", env!("CARGO_BIN_EXE_xtask-ship"), words.join(" "));
-        let screen = self.path("screen");
-        let _ = std::fs::remove_file(&screen);
-        let mut command = Command::new("script");
-        command.args(["--quiet", "--return", "--flush", "--command", &line]).arg(&screen);
-        command.current_dir(self.folder.path()).env_remove("GITHUB_ACTIONS");
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let mut typing = child.stdin.take().unwrap();
-        let shown = || String::from_utf8_lossy(&std::fs::read(&screen).unwrap_or_default()).into_owned();
-        while !shown().contains("type `") && child.try_wait().unwrap().is_none() {
-            sleep(Duration::from_millis(50));
-        }
-        // It may have ended without a question; the caller sees that on the screen.
-        let _ = typing.write_all(keys.as_bytes());
-        let code = child.wait().unwrap().code().unwrap_or(-1);
-        println!("$ {} -> {code}\n{}", args.join(" "), shown());
-        (code, shown())
     }
 
     /// Starts a command.

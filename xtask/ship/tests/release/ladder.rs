@@ -7,7 +7,9 @@ use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
@@ -316,11 +318,35 @@ fn typed(lab: &Lab) {
         ("guarded\r", 0, "GOOD"),
     ] {
         assert_eq!(journal(lab, "guarded"), Value::Null, "{keys:?}: nothing was touched before");
-        let (found, said) = lab.at_terminal(&["deploy", "--env", "guarded", "--digest", &lab.good[0]], keys);
+        let (found, said) = at_terminal(lab, &["deploy", "--env", "guarded", "--digest", &lab.good[0]], keys);
         assert_eq!(found, code, "{keys:?}: {said}");
         assert!(said.contains("type `guarded`") && said.contains(words), "{keys:?}: {said}");
     }
     assert_eq!(lab.status("guarded")["proven"], true);
+}
+
+/// Runs a command at a terminal of its own, where these keys are pressed once it asks. Gives its exit code and the screen.
+fn at_terminal(lab: &Lab, args: &[&str], keys: &str) -> (i32, String) {
+    // `script` makes the terminal the controlling one, which takes unsafe code here: only there does ^C become a signal.
+    let words: Vec<String> = args.iter().map(|word| format!("'{word}'")).collect();
+    let line = format!("'{}' {}", env!("CARGO_BIN_EXE_xtask-ship"), words.join(" "));
+    let screen = lab.path("screen");
+    let _ = std::fs::remove_file(&screen);
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--flush", "--command", &line]).arg(&screen);
+    // As on a laptop, whatever this machine is.
+    command.current_dir(lab.path("")).env_remove("GITHUB_ACTIONS").env_remove("CI");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut typing = child.stdin.take().unwrap();
+    let shown = || String::from_utf8_lossy(&std::fs::read(&screen).unwrap_or_default()).into_owned();
+    while !shown().contains("type `") && child.try_wait().unwrap().is_none() {
+        sleep(Duration::from_millis(50));
+    }
+    // It may have ended without a question; the caller sees that on the screen.
+    let _ = typing.write_all(keys.as_bytes());
+    let code = child.wait().unwrap().code().unwrap_or(-1);
+    println!("$ {} -> {code}\n{}", args.join(" "), shown());
+    (code, shown())
 }
 
 fn until(mut so: impl FnMut() -> bool) {
