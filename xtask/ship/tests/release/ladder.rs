@@ -2,7 +2,7 @@
 
 use crate::lab::Lab;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
@@ -13,13 +13,15 @@ use std::process::{Command, Stdio};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-/// A chart whose one workload is chosen by its namespace. Its image is not there, or crashes, when it is the bad one.
+/// A chart whose one workload is chosen by its namespace. When it is the bad one, its image is not there or crashes, or its pods are not
+/// allowed.
 const CHART: &str = r#"
 {{- $image := printf "%s@%s" .Values.image.repository .Values.image.digest }}
 {{- if and (eq .Values.image.digest "BAD") (eq .Release.Namespace "stateful") }}
 {{- $image = printf "%s:not-there" .Values.image.repository }}
 {{- end }}
-{{- $kind := get (dict "stateful" "StatefulSet" "daemon" "DaemonSet" "jobs" "Job") .Release.Namespace | default "Deployment" }}
+{{- $kinds := dict "stateful" "StatefulSet" "stateful-denied" "StatefulSet" "daemon" "DaemonSet" "daemon-denied" "DaemonSet" "jobs" "Job" }}
+{{- $kind := get $kinds .Release.Namespace | default "Deployment" }}
 apiVersion: {{ eq $kind "Job" | ternary "batch/v1" "apps/v1" }}
 kind: {{ $kind }}
 metadata:
@@ -44,6 +46,9 @@ spec:
     metadata: { labels: { app: hello } }
     spec:
       terminationGracePeriodSeconds: 2
+      {{- if and (eq .Values.image.digest "BAD") (hasSuffix "-denied" .Release.Namespace) }}
+      hostNetwork: true
+      {{- end }}
       {{- if eq $kind "Job" }}
       restartPolicy: Never
       {{- end }}
@@ -62,8 +67,20 @@ spec:
 "#;
 
 /// Namespaces in which a way back is tried.
-const PLACES: [&str; 10] =
-    ["stateful", "daemon", "jobs", "helmless", "killed", "frozen", "halted", "moved", "kinds", "unwritten"];
+const PLACES: [&str; 12] = [
+    "stateful",
+    "stateful-denied",
+    "daemon",
+    "daemon-denied",
+    "jobs",
+    "helmless",
+    "killed",
+    "frozen",
+    "halted",
+    "moved",
+    "kinds",
+    "unwritten",
+];
 
 #[test]
 fn every_workload_goes_back_and_what_cannot_is_left_serving_with_its_question() {
@@ -71,7 +88,8 @@ fn every_workload_goes_back_and_what_cannot_is_left_serving_with_its_question() 
     environments.push(("guarded".to_owned(), ", approval: true".to_owned()));
     let lab = Lab::up("l", &environments);
     chart(&lab);
-    let tries: [fn(&Lab); 8] = [stateful, daemon, jobs, helmless, killed, frozen, halted, moved];
+    let tries: [fn(&Lab); 10] =
+        [stateful, stateful_denied, daemon, daemon_denied, jobs, helmless, killed, frozen, halted, moved];
     scope(|threads| {
         let tries: Vec<_> = tries
             .into_iter()
@@ -150,6 +168,25 @@ fn stateful(lab: &Lab) {
     assert!(said.contains("removing the pod hello-1, which its StatefulSet waits for"), "{said}");
     let images = pods(lab, "stateful");
     assert!(images.len() == 2 && images.iter().all(|image| image.ends_with(&lab.good[0])), "{images:?}");
+}
+
+/// What may not be created has no pods that could say so.
+fn stateful_denied(lab: &Lab) {
+    denied(lab, "stateful-denied");
+}
+
+fn daemon_denied(lab: &Lab) {
+    denied(lab, "daemon-denied");
+}
+
+fn denied(lab: &Lab, namespace: &str) {
+    let label = json!({ "metadata": { "labels": { "pod-security.kubernetes.io/enforce": "baseline" } } });
+    lab.ask(async |client| {
+        let api: Api<Namespace> = Api::all(client);
+        api.patch(namespace, &PatchParams::default(), &Patch::Merge(&label)).await.unwrap();
+    });
+    let said = goes_back(lab, namespace, "F9");
+    assert!(said.contains("cannot have its pods created") && said.contains("PodSecurity"), "{said}");
 }
 
 fn daemon(lab: &Lab) {
