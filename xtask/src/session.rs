@@ -92,13 +92,10 @@ impl<'a> Session<'a> {
 
     /// Where runs keep their files; made ready, and out of git's sight.
     pub(crate) fn own_folder(&self) -> Result<PathBuf, Failure> {
-        let own = self.pipeline.root.join("target/xtask");
-        let ignore = own.join(".gitignore");
-        if !ignore.exists() {
-            xtask_core::engine::store::replace(&ignore, b"*\n")
-                .map_err(|error| Failure::usage(format!("cannot write {}: {error}", ignore.display())))?;
-        }
-        Ok(own)
+        let root = &self.pipeline.root;
+        xtask_core::engine::store::own_folder(root).map_err(|error| {
+            Failure::usage(format!("cannot write to {}/target/xtask: {error}", root.display()))
+        })
     }
 
     /// The values of every variable that a service names, and of the one that names an engine.

@@ -39,6 +39,9 @@ pub struct ReleaseRecord {
     pub revision: Option<u32>,
     /// The folder of the evidence, if something went wrong.
     pub evidence: Option<String>,
+    /// Recordings of its watches, for `replay`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recordings: Vec<String>,
 }
 
 /// The run as a whole.

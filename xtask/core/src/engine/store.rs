@@ -21,6 +21,17 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
+/// Where runs keep their files in a repository: `target/xtask`, made ready and out of git's sight. One place, so that no command
+/// leaves files that another one takes for the user's.
+pub fn own_folder(root: &Path) -> io::Result<PathBuf> {
+    let own = root.join("target/xtask");
+    let ignore = own.join(".gitignore");
+    if !ignore.exists() {
+        replace(&ignore, b"*\n")?;
+    }
+    Ok(own)
+}
+
 /// A name beside `path` that no other run and no other thread uses.
 pub fn temporary_beside(path: &Path) -> PathBuf {
     static COUNTER: AtomicU64 = AtomicU64::new(0);

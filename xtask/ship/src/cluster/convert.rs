@@ -1,18 +1,23 @@
 //! Objects of Kubernetes to what was seen of them. Pure. What is missing in an object is what its default says.
 
 use crate::rollout::seen::{
-    Condition, Container, ContainerState, Deployment, Ended, Event, Identity, Pod, Probe, ReplicaSet,
+    Condition, Container, ContainerState, Ended, Event, Identity, Pod, Probe, ReplicaSet, Revision, Workload,
+    WorkloadKind,
 };
 use k8s_openapi::api::apps::v1 as apps;
+use k8s_openapi::api::batch::v1 as batch;
 use k8s_openapi::api::core::v1 as core;
 use kube::api::ObjectMeta;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use xtask_core::ids::Digest;
 
 /// Where a revision is noted.
 const REVISION: &str = "deployment.kubernetes.io/revision";
+/// Where a pod says of which revision it is, and a ControllerRevision how its pods say it.
+const POD_REVISION: &str = "controller-revision-hash";
 
-pub(super) fn deployment(object: &apps::Deployment) -> Deployment {
+pub(super) fn deployment(object: &apps::Deployment) -> Workload {
     let (spec, status) = (object.spec.clone().unwrap_or_default(), object.status.clone().unwrap_or_default());
     let wanted = count(Some(spec.replicas.unwrap_or(1)));
     let min_ready = count(spec.min_ready_seconds);
@@ -20,15 +25,16 @@ pub(super) fn deployment(object: &apps::Deployment) -> Deployment {
         since: it.last_transition_time.map(|time| time.0.to_string()).unwrap_or_default(),
         ..condition(it.type_, it.status, it.reason, it.message)
     });
-    let rest = apps::DeploymentSpec { replicas: None, ..spec };
-    let rest = serde_json::to_vec(&rest).unwrap_or_default();
-    Deployment {
+    Workload {
+        kind: WorkloadKind::Deployment,
         id: identity(&object.metadata),
         generation: object.metadata.generation.unwrap_or_default(),
         observed: status.observed_generation.unwrap_or_default(),
-        spec: Digest::of(&rest).hex()[..16].to_owned(),
+        spec: fingerprint(&apps::DeploymentSpec { replicas: None, ..spec }),
         revision: revision(&object.metadata),
+        newest: String::new(),
         wanted,
+        kept: 0,
         total: count(status.replicas),
         updated: count(status.updated_replicas),
         ready: count(status.ready_replicas),
@@ -36,6 +42,94 @@ pub(super) fn deployment(object: &apps::Deployment) -> Deployment {
         min_ready,
         conditions: conditions.collect(),
     }
+}
+
+pub(super) fn stateful_set(object: &apps::StatefulSet) -> Workload {
+    let (spec, status) = (object.spec.clone().unwrap_or_default(), object.status.clone().unwrap_or_default());
+    let wanted = count(Some(spec.replicas.unwrap_or(1)));
+    let strategy = spec.update_strategy.clone().unwrap_or_default();
+    let kept = match strategy.type_.as_deref() {
+        Some("OnDelete") => wanted,
+        _ => count(strategy.rolling_update.and_then(|rolling| rolling.partition)).min(wanted),
+    };
+    Workload {
+        kind: WorkloadKind::StatefulSet,
+        id: identity(&object.metadata),
+        generation: object.metadata.generation.unwrap_or_default(),
+        observed: status.observed_generation.unwrap_or_default(),
+        min_ready: count(spec.min_ready_seconds),
+        spec: fingerprint(&apps::StatefulSetSpec { replicas: None, ..spec }),
+        newest: status.update_revision.unwrap_or_default(),
+        wanted,
+        kept,
+        total: count(Some(status.replicas)),
+        updated: count(status.updated_replicas),
+        ready: count(status.ready_replicas),
+        available: count(status.available_replicas),
+        ..Workload::default()
+    }
+}
+
+pub(super) fn daemon_set(object: &apps::DaemonSet) -> Workload {
+    let (spec, status) = (object.spec.clone().unwrap_or_default(), object.status.clone().unwrap_or_default());
+    let wanted = count(Some(status.desired_number_scheduled));
+    let on_delete =
+        spec.update_strategy.as_ref().is_some_and(|strategy| strategy.type_.as_deref() == Some("OnDelete"));
+    Workload {
+        kind: WorkloadKind::DaemonSet,
+        id: identity(&object.metadata),
+        generation: object.metadata.generation.unwrap_or_default(),
+        observed: status.observed_generation.unwrap_or_default(),
+        min_ready: count(spec.min_ready_seconds),
+        newest: fingerprint(&spec.template),
+        spec: fingerprint(&spec),
+        wanted,
+        kept: if on_delete { wanted } else { 0 },
+        total: count(Some(status.current_number_scheduled)),
+        updated: count(status.updated_number_scheduled),
+        ready: count(Some(status.number_ready)),
+        available: count(status.number_available),
+        ..Workload::default()
+    }
+}
+
+pub(super) fn job(object: &batch::Job) -> Workload {
+    let (spec, status) = (object.spec.clone().unwrap_or_default(), object.status.clone().unwrap_or_default());
+    let conditions = status.conditions.unwrap_or_default().into_iter();
+    let conditions = conditions.map(|it| condition(it.type_, it.status, it.reason, it.message));
+    let generation = object.metadata.generation.unwrap_or_default();
+    let succeeded = count(status.succeeded);
+    Workload {
+        kind: WorkloadKind::Job,
+        id: identity(&object.metadata),
+        generation,
+        observed: generation,
+        // The rest of it others may change: a queue starts it, an operator gives it more pods at a time.
+        spec: fingerprint(&spec.template),
+        wanted: count(spec.completions.or(spec.parallelism)).max(1),
+        total: count(status.active),
+        ready: succeeded,
+        available: succeeded,
+        conditions: conditions.collect(),
+        ..Workload::default()
+    }
+}
+
+/// A template that a DaemonSet has had, by a fingerprint that is the same as that of the DaemonSet which has it now.
+pub(super) fn controller_revision(object: &apps::ControllerRevision) -> Revision {
+    let template = object.data.as_ref().and_then(|data| data.0.pointer("/spec/template"));
+    let template = template.and_then(|template| core::PodTemplateSpec::deserialize(template).ok());
+    let labels = object.metadata.labels.as_ref();
+    Revision {
+        id: identity(&object.metadata),
+        owner: owner(&object.metadata),
+        template: template.map(|template| fingerprint(&template)).unwrap_or_default(),
+        hash: labels.and_then(|labels| labels.get(POD_REVISION)).cloned().unwrap_or_default(),
+    }
+}
+
+fn fingerprint(value: &impl Serialize) -> String {
+    Digest::of(&serde_json::to_vec(value).unwrap_or_default()).hex()[..16].to_owned()
 }
 
 /// A condition of any kind of object; each kind has a type of its own for the same fields. Since when it holds only counts for a
@@ -86,6 +180,13 @@ pub(super) fn pod(object: &core::Pod) -> Pod {
     Pod {
         id: identity(&object.metadata),
         owner: owner(&object.metadata),
+        revision: object
+            .metadata
+            .labels
+            .as_ref()
+            .and_then(|all| all.get(POD_REVISION))
+            .cloned()
+            .unwrap_or_default(),
         phase: status.phase.unwrap_or_default(),
         reason: status.reason.unwrap_or_default(),
         ending: object.metadata.deletion_timestamp.is_some(),
@@ -253,6 +354,42 @@ mod tests {
     }
 
     #[test]
+    fn a_stateful_set_names_the_revision_of_its_newest_pods_and_keeps_those_below_its_partition() {
+        let set = stateful_set(&recorded("stateful-set"));
+        let pod = pod(&recorded("pod-of-stateful-set"));
+        assert_eq!((set.kind, set.generation, set.observed), (WorkloadKind::StatefulSet, 1, 1));
+        assert_eq!((set.wanted, set.kept, set.total), (3, 1, 3));
+        assert!(set.newest.starts_with("hello-") && pod.revision == set.newest, "{set:?} {pod:?}");
+        assert_eq!(pod.owner, set.id.uid);
+        let mut on_delete: apps::StatefulSet = recorded("stateful-set");
+        let spec = on_delete.spec.as_mut().unwrap();
+        spec.update_strategy.as_mut().unwrap().type_ = Some("OnDelete".to_owned());
+        assert_eq!(stateful_set(&on_delete).kept, 3);
+    }
+
+    #[test]
+    fn the_revision_of_a_daemon_set_is_known_by_its_template() {
+        let set = daemon_set(&recorded("daemon-set"));
+        let (new, old) = ("controller-revision", "controller-revision-old");
+        let (new, old) = (controller_revision(&recorded(new)), controller_revision(&recorded(old)));
+        assert_eq!((set.generation, set.wanted, set.kept), (2, 1, 0));
+        assert_eq!((&new.owner, &new.template), (&set.id.uid, &set.newest));
+        assert!(old.owner == set.id.uid && old.template != set.newest && old.hash != new.hash);
+        assert_eq!(new.id.name, format!("hello-{}", new.hash));
+    }
+
+    #[test]
+    fn a_job_says_whether_it_has_ended_and_how() {
+        let (ended, failed) = (job(&recorded("job")), job(&recorded("job-failed")));
+        assert!(ended.has_ended_well() && (ended.wanted, ended.ready, ended.total) == (1, 1, 0), "{ended:?}");
+        let why = failed.conditions.iter().find(|it| it.is("Failed", "True")).map(|it| it.reason.as_str());
+        assert_eq!((failed.has_ended_well(), why), (false, Some("BackoffLimitExceeded")));
+        let mut waits: batch::Job = recorded("job");
+        waits.status = None;
+        assert!(!job(&waits).has_ended_well());
+    }
+
+    #[test]
     fn a_crashed_container_shows_how_it_ended_and_what_its_probes_allow() {
         let pod = pod(&recorded("pod"));
         let [sidecar, app] = pod.containers.as_slice() else { unreachable!("{pod:?}") };
@@ -295,6 +432,11 @@ mod tests {
     fn an_object_with_nothing_in_it_is_read_as_its_defaults() {
         let nothing = deployment(&apps::Deployment::default());
         assert_eq!((nothing.wanted, nothing.observed, nothing.revision), (1, 0, 0));
+        let nothing = stateful_set(&apps::StatefulSet::default());
+        assert_eq!((nothing.wanted, nothing.kept, nothing.newest.as_str()), (1, 0, ""));
+        assert_eq!(daemon_set(&apps::DaemonSet::default()).wanted, 0);
+        assert!(!job(&batch::Job::default()).has_ended_well());
+        assert_eq!(controller_revision(&apps::ControllerRevision::default()).template, "");
         assert!(pod(&core::Pod::default()).containers.is_empty());
         assert_eq!(event(&core::Event::default()).count, 1);
         assert_eq!(replica_set(&apps::ReplicaSet::default()).owner, "");

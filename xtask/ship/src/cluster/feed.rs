@@ -1,8 +1,10 @@
-//! The streams of what happens in a namespace: the watch of a kind, however many Deployments are of interest, and its list every 15 seconds, because a watch that has silently missed something looks like one in which nothing happens.
+//! The streams of what happens in a namespace: the watch of a kind, however many workloads are of interest, and its list every 15
+//! seconds, because a watch that has silently missed something looks like one in which nothing happens. Kinds that are of no interest
+//! are not asked for: a deployer needs no permission for what it does not release.
 
 use crate::cluster::questions::answer;
 use crate::cluster::{Cluster, ClusterError, convert};
-use crate::rollout::seen::{Identity, Kind, What};
+use crate::rollout::seen::{Identity, Kind, What, WorkloadKind};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Event;
@@ -11,6 +13,7 @@ use kube::api::ListParams;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -38,22 +41,39 @@ pub(super) enum Topic {
 }
 
 impl Topic {
-    /// All that a rollout is seen by.
-    pub(super) const ALL: [Topic; 4] =
-        [Topic::Kind(Kind::Deployment), Topic::Kind(Kind::ReplicaSet), Topic::Kind(Kind::Pod), Topic::Events];
+    /// All that workloads of these kinds are seen by.
+    pub(super) fn of(kinds: &BTreeSet<WorkloadKind>) -> Vec<Topic> {
+        Kind::of(kinds).into_iter().map(Topic::Kind).chain([Topic::Events]).collect()
+    }
 }
 
 /// Everything that happens in a namespace to what the topic names. It never ends.
 pub(super) fn feed(cluster: &Cluster, namespace: &str, topic: Topic) -> BoxStream<'static, Fed> {
     match topic {
-        Topic::Kind(kind @ Kind::Deployment) => {
-            fed(cluster, namespace, kind, |it| What::Deployment(convert::deployment(it)))
-        }
-        Topic::Kind(kind @ Kind::ReplicaSet) => {
-            fed(cluster, namespace, kind, |it| What::ReplicaSet(convert::replica_set(it)))
-        }
-        Topic::Kind(kind @ Kind::Pod) => fed(cluster, namespace, kind, |it| What::Pod(convert::pod(it))),
+        Topic::Kind(kind) => objects(cluster, namespace, kind),
         Topic::Events => told(cluster, namespace),
+    }
+}
+
+fn objects(cluster: &Cluster, namespace: &str, kind: Kind) -> BoxStream<'static, Fed> {
+    match kind {
+        Kind::Workload(WorkloadKind::Deployment) => {
+            fed(cluster, namespace, kind, |it| What::Workload(convert::deployment(it)))
+        }
+        Kind::Workload(WorkloadKind::StatefulSet) => {
+            fed(cluster, namespace, kind, |it| What::Workload(convert::stateful_set(it)))
+        }
+        Kind::Workload(WorkloadKind::DaemonSet) => {
+            fed(cluster, namespace, kind, |it| What::Workload(convert::daemon_set(it)))
+        }
+        Kind::Workload(WorkloadKind::Job) => {
+            fed(cluster, namespace, kind, |it| What::Workload(convert::job(it)))
+        }
+        Kind::ReplicaSet => fed(cluster, namespace, kind, |it| What::ReplicaSet(convert::replica_set(it))),
+        Kind::Revision => {
+            fed(cluster, namespace, kind, |it| What::Revision(convert::controller_revision(it)))
+        }
+        Kind::Pod => fed(cluster, namespace, kind, |it| What::Pod(convert::pod(it))),
     }
 }
 

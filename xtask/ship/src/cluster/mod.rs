@@ -1,5 +1,5 @@
 //! A Kubernetes cluster: the only room that names its client. It answers questions and says what it saw, in types of `rollout::seen`;
-//! it judges nothing. All that it changes are the notes and the lock of a release (`releases`).
+//! it judges nothing. All that it changes is in `releases`: notes and locks, and what a rollback does when Helm cannot.
 
 mod convert;
 mod feed;
@@ -9,7 +9,7 @@ mod share;
 
 pub use feed::Fed;
 pub use questions::Stream;
-pub(crate) use releases::{Kind, Lease};
+pub(crate) use releases::{Apply, Kind, Lease};
 pub use share::{Listener, listen};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};

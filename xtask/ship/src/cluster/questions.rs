@@ -2,11 +2,14 @@
 
 use crate::cluster::share::Feeds;
 use crate::cluster::{ANSWER, Cluster, ClusterError, convert};
-use crate::rollout::seen::{Condition, Deployment, Event, Pod, ReplicaSet, What};
+use crate::rollout::seen::{Condition, Event, Pod, ReplicaSet, What, Workload, WorkloadKind};
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::core::v1 as core;
 use kube::api::{ListParams, LogParams};
 use kube::{Api, Client};
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
 use std::future::Future;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -38,11 +41,37 @@ pub(super) async fn answer<T>(
 }
 
 impl Cluster {
-    /// A Deployment as it is now: its generation is what a [`Target`](crate::rollout::Target) wants after an apply.
-    pub async fn deployment(&self, namespace: &str, name: &str) -> Result<Deployment, ClusterError> {
-        let api: Api<apps::Deployment> = Api::namespaced(self.client.clone(), namespace);
-        let found = answer(&format!("show the Deployment {namespace}/{name}"), api.get(name)).await?;
-        Ok(convert::deployment(&found))
+    /// A workload as it is now: its generation is what a [`Target`](crate::rollout::Target) wants after an apply.
+    pub async fn workload(
+        &self,
+        namespace: &str,
+        kind: WorkloadKind,
+        name: &str,
+    ) -> Result<Workload, ClusterError> {
+        match kind {
+            WorkloadKind::Deployment => self.one(namespace, kind, name, convert::deployment).await,
+            WorkloadKind::StatefulSet => self.one(namespace, kind, name, convert::stateful_set).await,
+            WorkloadKind::DaemonSet => self.one(namespace, kind, name, convert::daemon_set).await,
+            WorkloadKind::Job => self.one(namespace, kind, name, convert::job).await,
+        }
+    }
+
+    async fn one<K>(
+        &self,
+        namespace: &str,
+        kind: WorkloadKind,
+        name: &str,
+        convert: fn(&K) -> Workload,
+    ) -> Result<Workload, ClusterError>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        let what = format!("show the {} {namespace}/{name}", kind.name());
+        Ok(convert(&answer(&what, api.get(name)).await?))
     }
 
     /// The ReplicaSets of a namespace.
@@ -120,11 +149,11 @@ impl Cluster {
     pub(crate) async fn present(
         &self,
         namespace: &str,
-        deployments: &[&str],
+        workloads: &[(WorkloadKind, &str)],
     ) -> Vec<Result<What, ClusterError>> {
         let mut found = Vec::new();
-        for name in deployments {
-            found.push(self.deployment(namespace, name).await.map(What::Deployment));
+        for (kind, name) in workloads {
+            found.push(self.workload(namespace, *kind, name).await.map(What::Workload));
         }
         match self.replica_sets(namespace).await {
             Ok(sets) => found.extend(sets.into_iter().map(|set| Ok(What::ReplicaSet(set)))),

@@ -1,9 +1,11 @@
-//! What a release keeps on a cluster, and what it asks of it before it touches anything: notes, Leases, labels, quotas, dry runs. Notes
-//! and Leases are all that is ever written from here, and only on top of the version that was read.
+//! What a release keeps on a cluster, what it asks of it before it touches anything (labels, quotas, dry runs), and the few changes that
+//! are not Helm's. Notes and Leases are written only on top of the version that was read.
 
 use crate::cluster::questions::answer;
 use crate::cluster::{Cluster, ClusterError};
+use crate::rollout::seen::Identity;
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::coordination::v1 as coordination;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -13,7 +15,7 @@ use kube::api::{
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::discovery::{Scope, pinned_kind};
 use kube::{Api, ResourceExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -50,6 +52,15 @@ pub(crate) struct Quota {
     pub(crate) used: u64,
 }
 
+/// How an object is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Apply {
+    /// To see what would come of it: nothing is changed, and what others claim is refused.
+    Dry,
+    /// Whoever else claims its fields.
+    Forced,
+}
+
 /// A kind of object that the cluster knows.
 #[derive(Debug, Clone)]
 pub(crate) struct Kind {
@@ -67,6 +78,15 @@ fn written<T: ResourceExt>(what: &str, result: kube::Result<T>) -> Result<Option
     match result {
         Ok(object) => Ok(Some(object.resource_version().unwrap_or_default())),
         Err(error) if code(&error) == 409 => Ok(None),
+        Err(error) => Err(ClusterError::of(what, &error)),
+    }
+}
+
+/// What came of a change; inner error: why the cluster refuses it.
+fn taken<T>(what: &str, result: kube::Result<T>) -> Result<Result<T, String>, ClusterError> {
+    match result {
+        Ok(object) => Ok(Ok(object)),
+        Err(kube::Error::Api(status)) => Ok(Err(status.message)),
         Err(error) => Err(ClusterError::of(what, &error)),
     }
 }
@@ -207,6 +227,19 @@ impl Cluster {
         answer(&format!("remove the Secret {namespace}/{name}"), api.delete(name, &params)).await.map(drop)
     }
 
+    /// Removes a pod, if it still is that one.
+    pub(crate) async fn remove_pod(&self, namespace: &str, pod: &Identity) -> Result<(), ClusterError> {
+        let api: Api<core::Pod> = Api::namespaced(self.client.clone(), namespace);
+        let same = Preconditions { uid: Some(pod.uid.clone()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
+        match api.delete(&pod.name, &params).await {
+            Ok(_) => Ok(()),
+            // It is gone, or another one has its name by now.
+            Err(error) if matches!(code(&error), 404 | 409) => Ok(()),
+            Err(error) => Err(ClusterError::of(format!("remove the pod {}", pod.name), &error)),
+        }
+    }
+
     /// The quotas of a namespace on the number of its pods.
     pub(crate) async fn pod_quotas(&self, namespace: &str) -> Result<Vec<Quota>, ClusterError> {
         let api: Api<core::ResourceQuota> = Api::namespaced(self.client.clone(), namespace);
@@ -256,21 +289,53 @@ impl Cluster {
         Ok(found.and_then(|object| serde_json::to_value(object).ok()))
     }
 
-    /// What an object would be if it were applied by this manager, or why the cluster refuses it. Changes nothing.
-    pub(crate) async fn dry_apply(
+    /// What an object is after it was applied by this manager, or would be, or why the cluster refuses it.
+    pub(crate) async fn apply(
         &self,
         kind: &Kind,
         namespace: &str,
         (name, value): (&str, &Value),
-        manager: &str,
+        (manager, how): (&str, Apply),
     ) -> Result<Result<Value, String>, ClusterError> {
+        let (dry_run, force) = match how {
+            Apply::Dry => (true, false),
+            Apply::Forced => (false, true),
+        };
         let params =
-            PatchParams { dry_run: true, field_manager: Some(manager.to_owned()), ..PatchParams::default() };
-        match self.objects(kind, namespace).patch(name, &params, &Patch::Apply(value)).await {
-            Ok(after) => Ok(serde_json::to_value(after).map_err(|error| error.to_string())),
-            Err(kube::Error::Api(status)) => Ok(Err(status.message)),
-            Err(error) => Err(ClusterError::of(format!("try {name}"), &error)),
+            PatchParams { dry_run, force, field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+        let applied = self.objects(kind, namespace).patch(name, &params, &Patch::Apply(value)).await;
+        let after = taken(&format!("take {name}"), applied)?;
+        Ok(after.and_then(|after| serde_json::to_value(after).map_err(|error| error.to_string())))
+    }
+
+    /// Keeps a Deployment from replacing pods, or lets it go on; or why the cluster refuses that.
+    pub(crate) async fn pause(
+        &self,
+        namespace: &str,
+        deployment: &str,
+        paused: bool,
+    ) -> Result<Result<(), String>, ClusterError> {
+        let api: Api<apps::Deployment> = Api::namespaced(self.client.clone(), namespace);
+        let change = json!({ "spec": { "paused": paused.then_some(true) } });
+        let params = PatchParams { field_manager: Some("slipway".to_owned()), ..PatchParams::default() };
+        match api.patch(deployment, &params, &Patch::Merge(&change)).await {
+            // What is not there needs not be let go on.
+            Err(error) if code(&error) == 404 && !paused => Ok(Ok(())),
+            result => Ok(taken(&format!("pause the Deployment {deployment}"), result)?.map(drop)),
         }
+    }
+
+    /// Takes all pods of a ReplicaSet away, or says why the cluster refuses that.
+    pub(crate) async fn empty_set(
+        &self,
+        namespace: &str,
+        set: &str,
+    ) -> Result<Result<(), String>, ClusterError> {
+        let api: Api<apps::ReplicaSet> = Api::namespaced(self.client.clone(), namespace);
+        let change = json!({ "spec": { "replicas": 0 } });
+        let params = PatchParams { field_manager: Some("slipway".to_owned()), ..PatchParams::default() };
+        let result = api.patch(set, &params, &Patch::Merge(&change)).await;
+        Ok(taken(&format!("empty the ReplicaSet {set}"), result)?.map(drop))
     }
 
     fn objects(&self, kind: &Kind, namespace: &str) -> Api<DynamicObject> {

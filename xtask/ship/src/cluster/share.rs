@@ -3,7 +3,7 @@
 
 use crate::cluster::feed::{Topic, feed};
 use crate::cluster::{Cluster, Fed};
-use crate::rollout::seen::{Event, Identity, Kind, What};
+use crate::rollout::seen::{Event, Identity, Kind, What, WorkloadKind};
 use futures_util::Stream;
 use futures_util::stream::{BoxStream, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,9 +55,14 @@ impl Stream for Listener {
     }
 }
 
-/// Everything that happens in a namespace to the Deployments of these names and to what they make.
-pub fn listen<'n>(cluster: &Cluster, namespace: &str, names: impl IntoIterator<Item = &'n str>) -> Listener {
-    cluster.feeds.listen(namespace, &Topic::ALL, names, |topic| feed(cluster, namespace, topic))
+/// Everything that happens in a namespace to the workloads of these kinds and names, and to what they make.
+pub fn listen<'n>(
+    cluster: &Cluster,
+    namespace: &str,
+    kinds: &BTreeSet<WorkloadKind>,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Listener {
+    cluster.feeds.listen(namespace, &Topic::of(kinds), names, |topic| feed(cluster, namespace, topic))
 }
 
 impl Feeds {
@@ -135,8 +140,9 @@ impl Shared {
 
     fn learn(&mut self, what: &What) {
         match what {
-            What::Deployment(it) => self.object(Kind::Deployment, &it.id, what),
+            What::Workload(it) => self.object(Kind::Workload(it.kind), &it.id, what),
             What::ReplicaSet(it) => self.object(Kind::ReplicaSet, &it.id, what),
+            What::Revision(it) => self.object(Kind::Revision, &it.id, what),
             What::Pod(it) => self.object(Kind::Pod, &it.id, what),
             What::Event(event) => drop(self.events.insert(event.uid.clone(), event.clone())),
             What::Gone { kind, uid } => self.lose(*kind, uid),
@@ -174,8 +180,9 @@ impl Shared {
 
 fn identity(what: &What) -> Option<&Identity> {
     match what {
-        What::Deployment(it) => Some(&it.id),
+        What::Workload(it) => Some(&it.id),
         What::ReplicaSet(it) => Some(&it.id),
+        What::Revision(it) => Some(&it.id),
         What::Pod(it) => Some(&it.id),
         What::Event(_) | What::Gone { .. } | What::Relisted { .. } | What::Tick => None,
     }

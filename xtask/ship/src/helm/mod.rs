@@ -128,6 +128,13 @@ impl Helm {
         read::rendered(code(&finished)?, finished.stdout.bytes(), finished.stderr.bytes())
     }
 
+    /// The definitions of kinds that a chart ships beside its objects, and that Helm installs once and never again.
+    pub(crate) async fn crds(&self, chart: &Chart) -> Result<String, HelmError> {
+        let finished = self.ask([OsStr::new("show"), OsStr::new("crds"), chart.folder.as_os_str()]).await?;
+        read::done("show crds", code(&finished)?, finished.stderr.bytes())?;
+        Ok(String::from_utf8_lossy(finished.stdout.bytes()).into_owned())
+    }
+
     /// Installs or upgrades, without waiting for anything but hooks. `description` is how the revision is known again.
     pub(crate) async fn upgrade(
         &self,

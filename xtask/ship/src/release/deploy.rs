@@ -7,6 +7,7 @@ use super::facts;
 use super::guards;
 use super::journal::{Journal, Record, Wanted};
 use super::lock::{Held, Place};
+use super::objects::Object;
 use super::open::Cx;
 use super::phase::Phase;
 use super::plan::{IRREVERSIBLE, Plan, WayBack};
@@ -14,6 +15,7 @@ use super::recover;
 use crate::helm::{Chart, Rendered, digest};
 use jiff::Timestamp;
 use std::time::Duration;
+use xtask_core::ids::sha256;
 
 /// The image that is deployed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,8 +107,8 @@ pub(crate) async fn carry_out(
     (approved, alarm): (&Approved, Option<Alarm>),
 ) -> Result<Ending, ReleaseError> {
     let plan = approved.plan();
-    let last_good = journal.last_good().cloned();
-    let record = Record::intent(cx.run.clone(), held.token(), plan.wanted.clone(), plan.revision, last_good);
+    let before = journal.record();
+    let record = Record::intent(cx.run.clone(), held.token(), plan.wanted.clone(), plan.revision, before);
     let mut drive = Drive::new(cx, journal, held, Some(chart));
     drive.alarm = alarm;
     drive.from(record).await
@@ -129,7 +131,8 @@ pub(crate) async fn plan(
     }
     let image_seen = matches!(found.facts.image, Some((_, guards::Look::Seen(_))));
     let proven_before = image.and_then(|image| image.proven_before);
-    let wanted = Wanted { image: named, image_seen, proven_before, ..wanted(&rendered) };
+    let crds = Some(crds(&cx.helm.crds(chart).await?, &found.target));
+    let wanted = Wanted { image: named, image_seen, proven_before, crds, ..wanted(&rendered) };
     let way_back = match (&wanted.irreversible, journal.last_good()) {
         (Some(why), _) => WayBack::Impossible(format!("the chart says that it cannot be undone: {why}")),
         (None, None) => WayBack::Impossible("nothing was proven good before".to_owned()),
@@ -160,5 +163,35 @@ fn wanted(rendered: &Rendered) -> Wanted {
         irreversible: rendered.annotations.get(IRREVERSIBLE).cloned(),
         hooks_before_rollback: rendered.hooks.iter().any(|hook| hook.runs_at("pre-rollback")),
         proven_before: None,
+        crds: None,
+    }
+}
+
+/// What the kinds are that come with a chart, whether Helm installs them once (`shipped`) or they are objects like others.
+fn crds(shipped: &str, objects: &[Object]) -> String {
+    let defined = objects.iter().filter(|object| object.kind == "CustomResourceDefinition");
+    let defined: String = defined.map(|object| object.value.to_string()).collect();
+    sha256(format!("{}\n{defined}", shipped.trim()).as_bytes()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::objects::parse;
+
+    #[test]
+    fn kinds_that_come_with_a_chart_are_known_wherever_it_keeps_them() {
+        let object = |kind: &str, served: bool| {
+            parse(&format!(
+                "apiVersion: v1\nkind: {kind}\nmetadata: {{ name: a }}\nspec: {{ served: {served} }}\n"
+            ))
+            .unwrap()
+        };
+        let crd = |served| object("CustomResourceDefinition", served);
+        let all = [crds("", &[]), crds("kind: A", &[]), crds("", &crd(true)), crds("", &crd(false))];
+        for (number, one) in all.iter().enumerate() {
+            assert!(!all[..number].contains(one), "{number}");
+        }
+        assert_eq!(crds("\n", &object("Service", true)), all[0], "no other object is a kind");
     }
 }

@@ -4,18 +4,21 @@
 use super::clock;
 use super::error::ReleaseError;
 use super::journal::{Back, Journal, LastGood, Record};
+use super::ladder::way_back;
 use super::lock::Held;
 use super::objects::{self, Object};
 use super::open::Cx;
 use super::phase::{Phase, Signal, next};
 use super::prove::{self, Fault, Seen};
 use super::tell::seconds;
-use crate::helm::{Chart, HelmError, Rendered, Status, digest};
+use crate::helm::{Chart, HelmError, Rendered, digest};
 use serde::Serialize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use xtask_core::cancel::{Cancel, CancelSource};
+use xtask_core::engine::store;
 use xtask_core::error::ExitCode;
 
 /// How long a stopped run waits for Helm to end by itself; the whole run ends within 2.5 s.
@@ -42,6 +45,8 @@ pub(crate) struct Ending {
     pub(crate) fault: Option<Fault>,
     /// Where the evidence is.
     pub(crate) evidence: Option<String>,
+    /// Recordings of the watches, for `replay`.
+    pub(crate) recordings: Vec<String>,
     /// From the start of the command.
     pub(crate) duration_ms: u64,
 }
@@ -72,16 +77,27 @@ pub(crate) struct Drive<'a> {
     pub(crate) alarm: Option<Alarm>,
     fault: Option<Fault>,
     evidence: Option<String>,
+    recordings: Vec<PathBuf>,
     /// When rolling back began.
-    back_since: Option<Instant>,
-    verified: Option<Duration>,
+    pub(super) back_since: Option<Instant>,
+    pub(super) verified: Option<Duration>,
 }
 
 impl<'a> Drive<'a> {
     /// A release whose journal is open and whose lock is held.
     pub(crate) fn new(cx: &'a Cx, journal: Journal, lock: &'a Held, chart: Option<Chart>) -> Self {
-        let (alarm, fault, evidence) = (None, None, None);
-        Drive { cx, journal, lock, chart, alarm, fault, evidence, back_since: None, verified: None }
+        Drive {
+            cx,
+            journal,
+            lock,
+            chart,
+            alarm: None,
+            fault: None,
+            evidence: None,
+            recordings: Vec::new(),
+            back_since: None,
+            verified: None,
+        }
     }
 
     /// Begins with this record, and goes on until the end.
@@ -169,6 +185,7 @@ impl<'a> Drive<'a> {
                 }
                 // What was applied counts, should a template not give the same twice.
                 record.wanted.manifest_sha256 = digest(&manifest);
+                self.thaw(record).await?;
                 record.applied = prove::marks(self.cx, &read(&manifest)?).await?;
                 Ok(Signal::Done)
             }
@@ -187,11 +204,18 @@ impl<'a> Drive<'a> {
         budget: Duration,
         soak: Duration,
     ) -> Result<Signal, ReleaseError> {
+        self.thaw(record).await?;
         let objects = self.objects(record.revision).await?;
-        let watch =
-            prove::watch(self.cx, &objects, &record.applied, record.wanted.image_seen, (budget, soak));
+        let asked = prove::Watched {
+            objects: &objects,
+            applied: &record.applied,
+            images_proven: record.wanted.image_seen,
+            budget,
+            soak,
+            record: self.recording(record),
+        };
         let seen = tokio::select! {
-            seen = watch => seen?,
+            seen = prove::watch(self.cx, asked) => seen?,
             () = self.alarmed(record) => Seen::Bad(Fault::of_set()),
         };
         Ok(match seen {
@@ -231,6 +255,18 @@ impl<'a> Drive<'a> {
         }
     }
 
+    /// Where the watch of this phase is recorded. That there is no place for it is said, and no reason to release nothing.
+    pub(super) fn recording(&mut self, record: &Record) -> Option<PathBuf> {
+        let cx = self.cx;
+        let own = store::own_folder(&cx.pipeline.root);
+        let own =
+            own.inspect_err(|error| cx.tell.line(&format!("no recording of this watch: {error}"))).ok()?;
+        let name = format!("{}-{}.{}-{}.jsonl", cx.release, cx.run.id, record.phase, record.revision);
+        let path = own.join("watch").join(name);
+        self.recordings.push(path.clone());
+        Some(path)
+    }
+
     fn reject(&mut self, record: &mut Record, fault: Fault) {
         let text = fault.to_string();
         self.cx.tell.line(&format!("REJECTED {text}"));
@@ -251,12 +287,27 @@ impl<'a> Drive<'a> {
             self.cx.tell.line(&format!("evidence: {}", path.display()));
             self.evidence = Some(path.display().to_string());
         }
-        match way_back(record) {
+        let way = match way_back(record) {
+            Ok(back) => self.still_taken(back).await?,
+            Err(why) => Err(why),
+        };
+        match way {
             Ok(back) => {
                 record.back = Some(back);
                 Ok(Signal::Done)
             }
             Err(why) => {
+                let env = &self.cx.env_name;
+                let first = if record.last_good.is_some() {
+                    format!("`cargo xtask rollback --env {env}` goes back all the same")
+                } else {
+                    format!(
+                        "`cargo xtask recover --env {env} --override` lets the next deployment begin anew"
+                    )
+                };
+                let why = format!(
+                    "{why}. {first}, `cargo xtask recover --env {env} --resume` goes on with what runs now"
+                );
                 self.cx.tell.line(&format!("NOT ROLLED BACK: {why}"));
                 let before = record.reason.clone().unwrap_or_default();
                 record.because(&format!("{why} ({before})"));
@@ -265,94 +316,13 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// The ladder: with hooks, then without. Each rung asks the lock first, and looks whether it is needed.
-    async fn roll_back(&mut self, record: &mut Record) -> Result<Signal, ReleaseError> {
-        let cx = self.cx;
-        let back =
-            record.back.clone().ok_or_else(|| ReleaseError::Bug("nowhere to go back to".to_owned()))?;
-        self.back_since.get_or_insert_with(Instant::now);
-        let same = match cx.helm.manifest(&cx.release, back.to).await {
-            Ok(manifest) => digest(&manifest) == back.manifest_sha256,
-            Err(HelmError::Failed { said, .. }) if said.contains("not found") => false,
-            // That nobody answers says nothing about the revision; the journal remembers what was to be done.
-            Err(error) => return Err(error.into()),
-        };
-        if !same {
-            record.because(&format!(
-                "revision {} is not there any more, or not as it was when it was proven good",
-                back.to
-            ));
-            return Ok(Signal::Blocked);
-        }
-        for hooks in [true, false] {
-            let newest = self.newest().await?;
-            // An earlier run may have come so far and no further.
-            let made = newest.number == record.revision && newest.rollback_revision == Some(back.to);
-            if made && newest.status == Status::Deployed {
-                record.revision = newest.number;
-                record.applied.clear();
-                record.back = Some(Back { arrived: true, ..back });
-                return Ok(Signal::Done);
-            }
-            record.revision = newest.number + 1;
-            self.lock.check().await?;
-            self.journal.write(record.clone()).await?;
-            cx.tell.line(&format!("rolling back to revision {} (as revision {})", back.to, record.revision));
-            match cx.helm.rollback(&cx.release, back.to, hooks, cx.env.budgets.apply).await {
-                Ok(()) => {
-                    record.applied = prove::marks(cx, &self.objects(record.revision).await?).await?;
-                    record.back = Some(Back { arrived: true, ..back });
-                    return Ok(Signal::Done);
-                }
-                Err(HelmError::Failed { said, .. }) => {
-                    cx.tell.line(&format!("the rollback failed: {said}"));
-                    record.because(&format!("the rollback to revision {} failed: {said}", back.to));
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(Signal::Bad)
-    }
-
-    async fn verify(&mut self, record: &mut Record) -> Result<Signal, ReleaseError> {
-        let cx = self.cx;
-        let began = *self.back_since.get_or_insert_with(Instant::now);
-        let back =
-            record.back.clone().ok_or_else(|| ReleaseError::Bug("nowhere to go back to".to_owned()))?;
-        let objects = self.objects(record.revision).await?;
-        // Its images were there when it was proven.
-        let budget = (cx.env.budgets.watch, Duration::ZERO);
-        let watched = prove::watch(cx, &objects, &record.applied, true, budget).await?;
-        let failed = match watched {
-            Seen::Good => prove::smoke(cx, &objects).await?.err(),
-            Seen::Bad(fault) => Some(fault),
-            Seen::Superseded(what) => {
-                record.because(&format!("superseded while the rollback was verified: {what}"));
-                return Ok(Signal::Superseded);
-            }
-        };
-        if let Some(fault) = failed {
-            record.because(&format!("revision {} runs again and is not well: {}", back.to, fault));
-            return Ok(Signal::Bad);
-        }
-        self.verified = Some(began.elapsed());
-        if back.asked {
-            // It was watched and asked like any release.
-            *record = committed(record.clone());
-        } else if let Some(good) = &mut record.last_good {
-            // The same manifest under a new number; Helm forgets the old one some day.
-            good.revision = record.revision;
-        }
-        Ok(Signal::Done)
-    }
-
-    async fn objects(&self, revision: u32) -> Result<Vec<Object>, ReleaseError> {
+    pub(super) async fn objects(&self, revision: u32) -> Result<Vec<Object>, ReleaseError> {
         let manifest = self.cx.helm.manifest(&self.cx.release, revision).await?;
         objects::parse(&manifest)
             .map_err(|why| ReleaseError::Helm(HelmError::Unreadable { command: "get manifest", why }))
     }
 
-    async fn newest(&self) -> Result<crate::helm::Revision, ReleaseError> {
+    pub(super) async fn newest(&self) -> Result<crate::helm::Revision, ReleaseError> {
         let history = self.cx.helm.history(&self.cx.release).await?;
         history.into_iter().next_back().ok_or_else(|| {
             ReleaseError::NeedsHuman(format!(
@@ -428,6 +398,13 @@ impl<'a> Drive<'a> {
             revision: Some(record.revision),
             fault: self.fault.clone(),
             evidence: self.evidence.clone(),
+            // A watch that had nothing to watch, or a disk that was full, has left none.
+            recordings: self
+                .recordings
+                .iter()
+                .filter(|it| it.is_file())
+                .map(|it| it.display().to_string())
+                .collect(),
             duration_ms: u64::try_from(cx.tell.began().elapsed().as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -435,11 +412,18 @@ impl<'a> Drive<'a> {
     fn went_back(&self, record: &Record) -> String {
         let to = record.back.as_ref().map_or(0, |back| back.to);
         let took = self.verified.map_or_else(String::new, |took| format!(" in {}", seconds(took)));
-        format!("rolled back to revision {to}, verified{took}")
+        let how = match &record.back {
+            Some(Back { restored: true, helm_said, .. }) => format!(
+                " without Helm, whose own record is behind until the next deployment ({})",
+                helm_said.clone().unwrap_or_default()
+            ),
+            Some(_) | None => String::new(),
+        };
+        format!("rolled back to revision {to}, verified{took}{how}")
     }
 }
 
-fn read(manifest: &str) -> Result<Vec<Object>, ReleaseError> {
+pub(super) fn read(manifest: &str) -> Result<Vec<Object>, ReleaseError> {
     let unreadable = |why| ReleaseError::Helm(HelmError::Unreadable { command: "get manifest", why });
     objects::parse(manifest).map_err(unreadable)
 }
@@ -449,33 +433,8 @@ pub(crate) fn description(run: &str) -> String {
     format!("slipway {run}")
 }
 
-/// Where going back leads, or why it must not happen by itself.
-pub(crate) fn way_back(record: &Record) -> Result<Back, String> {
-    if let Some(why) = &record.wanted.irreversible {
-        return Err(format!(
-            "the chart says that it cannot be undone ({why}): mend it forward, or `cargo xtask rollback` if you know better"
-        ));
-    }
-    let Some(good) = &record.last_good else {
-        return Err("there is no earlier release that was proven good; it is left as it is, to be looked at"
-            .to_owned());
-    };
-    if good.wanted.hooks_before_rollback {
-        return Err(format!(
-            "revision {} has hooks that run before a rollback, with the old image: `cargo xtask rollback` if that is right",
-            good.revision
-        ));
-    }
-    Ok(Back {
-        to: good.revision,
-        manifest_sha256: good.wanted.manifest_sha256.clone(),
-        asked: false,
-        arrived: false,
-    })
-}
-
 /// What was proven becomes the last good release, in the same write that ends the attempt.
-fn committed(mut record: Record) -> Record {
+pub(super) fn committed(mut record: Record) -> Record {
     record.last_good = Some(LastGood {
         revision: record.revision,
         wanted: record.wanted.clone(),

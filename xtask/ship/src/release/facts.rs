@@ -15,6 +15,8 @@ use serde_json::Value;
 
 /// All that was found.
 pub(crate) struct Found {
+    /// The objects that would be applied.
+    pub(crate) target: Vec<Object>,
     /// For the guards.
     pub(crate) facts: Facts,
     /// Whether the last good release would be accepted.
@@ -62,13 +64,28 @@ pub(crate) async fn gather(
         scaled: scaled(&target),
         stuck_budgets: stuck_budgets(&target),
         tight: tight(cx, &target).await?,
-        unwatched: target
-            .iter()
-            .filter(|object| object.kind != "Deployment" && object.pod_template().is_some())
-            .map(Object::title)
-            .collect(),
+        unwatched: unwatched(&target),
     };
-    Ok(Found { facts, way_back: way_back(cx, journal, &mut trial).await?, changes, newest })
+    Ok(Found { way_back: way_back(cx, journal, &mut trial).await?, facts, target, changes, newest })
+}
+
+/// What makes pods of which no watch can be sure: `CronJob tidy works: …`.
+fn unwatched(target: &[Object]) -> Vec<String> {
+    let makers = target.iter().filter(|object| object.pod_template().is_some());
+    let why = |object: &Object| {
+        let title = object.title();
+        match (object.workload(), object.waits_for_deletion()) {
+            (Some(_), false) => None,
+            (Some(_), true) => Some(format!(
+                "{title} works as released: its pods stay until somebody deletes them (OnDelete)"
+            )),
+            (None, _) if object.kind == "Job" => Some(format!(
+                "{title} ends well: it removes itself too soon to be seen (ttlSecondsAfterFinished)"
+            )),
+            (None, _) => Some(format!("{title} works: its pods come later")),
+        }
+    };
+    makers.filter_map(why).collect()
 }
 
 /// What is in the registry.

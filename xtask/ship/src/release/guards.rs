@@ -168,7 +168,7 @@ pub(crate) struct Facts {
     pub(crate) stuck_budgets: Vec<(String, String)>,
     /// Quotas without room.
     pub(crate) tight: Vec<Tight>,
-    /// Workloads that nobody watches: `StatefulSet hello`.
+    /// What no watch can see of workloads: `CronJob tidy works: its pods come later`.
     pub(crate) unwatched: Vec<String>,
 }
 
@@ -291,10 +291,10 @@ fn when_and_what(env: &Environment, facts: &Facts, judged: &mut Judged) {
     }
 }
 
-/// Kinds that make pods, and that no rule of the rollout knows.
+/// What makes pods, and what no watch can see of it.
 fn unwatched(facts: &Facts, judged: &mut Judged) {
-    for object in &facts.unwatched {
-        judged.not_checked.push(format!("whether {object} becomes well: only Deployments are watched"));
+    for what in &facts.unwatched {
+        judged.not_checked.push(format!("whether {what}"));
     }
 }
 
@@ -482,7 +482,7 @@ pub(super) mod tests {
         let mut blind = facts();
         blind.image = Some(("r/a@sha256:00".into(), Look::Not("the registry asks who we are".into())));
         blind.labels.clear();
-        blind.unwatched.push("StatefulSet db".into());
+        blind.unwatched.push("CronJob tidy works: its pods come later".into());
         let env = Environment { cluster_uid: None, account: Some("111122223333".into()), ..env() };
         let not = || Look::Not("no AWS credentials were found".to_owned());
         blind.cloud = Some(Cloud { account: not(), cluster: None, server: "https://c".into() });

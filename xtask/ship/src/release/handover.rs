@@ -8,12 +8,13 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
+use xtask_core::engine::snapshot::OWN_FOLDER;
 use xtask_core::engine::store;
 use xtask_core::ids::sha256;
 use xtask_core::reporters::job;
 
-/// Where the newest plan of each release is kept, byte for byte as its digest is taken.
-const FOLDER: &str = "target/xtask/plans";
+/// Where in the own folder the newest plan of each release is kept, byte for byte as its digest is taken.
+const FOLDER: &str = "plans";
 
 /// Leaves a plan that was made to be looked at.
 pub(crate) fn leave(cx: &Cx, plan: &impl Approvable) -> Result<(), ReleaseError> {
@@ -21,7 +22,8 @@ pub(crate) fn leave(cx: &Cx, plan: &impl Approvable) -> Result<(), ReleaseError>
     let (bytes, path) = (plan.bytes(), file(cx, plan.subject()));
     // Its bytes cannot be masked without becoming another plan.
     if matches!(cx.redactor.redact(&String::from_utf8_lossy(&bytes)), Cow::Borrowed(_)) {
-        store::replace(&path, &bytes)
+        store::own_folder(&cx.pipeline.root)
+            .and_then(|_| store::replace(&path, &bytes))
             .map_err(|error| unwritten(&format!("cannot write {}: {error}", path.display())))?;
     }
     let Some(github) = cx.ambient.github() else { return Ok(()) };
@@ -43,5 +45,5 @@ pub(crate) fn kept(cx: &Cx, subject: &str, digest: &str) -> Option<Vec<u8>> {
 }
 
 fn file(cx: &Cx, subject: &str) -> PathBuf {
-    cx.pipeline.root.join(FOLDER).join(format!("{}-{subject}.json", cx.env_name))
+    cx.pipeline.root.join(OWN_FOLDER).join(FOLDER).join(format!("{}-{subject}.json", cx.env_name))
 }

@@ -48,6 +48,9 @@ pub(crate) struct Wanted {
     /// When the environment before proved its image, if it was promoted.
     #[serde(default)]
     pub(crate) proven_before: Option<Timestamp>,
+    /// SHA-256 of the definitions of kinds that come with it; none if they were not looked at.
+    #[serde(default)]
+    pub(crate) crds: Option<String>,
 }
 
 /// A release that was watched, soaked and asked.
@@ -75,11 +78,43 @@ pub(crate) struct Back {
     pub(crate) manifest_sha256: String,
     /// Whether a person asked for it: then arriving there is success.
     pub(crate) asked: bool,
-    /// Whether Helm has gone there; whether all is well there is another question.
+    /// Whether the cluster has gone there; whether all is well there is another question.
     pub(crate) arrived: bool,
+    /// What is being tried, or was tried last.
+    #[serde(default)]
+    pub(crate) rung: Rung,
+    /// Whether its objects were put back without Helm, whose own record is behind.
+    #[serde(default)]
+    pub(crate) restored: bool,
+    /// What Helm said when it last failed to go there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) helm_said: Option<String>,
 }
 
-/// By what a Deployment is known again: whoever changes it leaves other marks.
+impl Back {
+    /// To this revision, from the lowest rung.
+    pub(crate) fn to(revision: u32, manifest_sha256: String, asked: bool) -> Back {
+        let (arrived, rung, restored) = (false, Rung::Helm, false);
+        Back { to: revision, manifest_sha256, asked, arrived, rung, restored, helm_said: None }
+    }
+}
+
+/// The ways back, in the order in which they are tried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Rung {
+    /// Helm goes back.
+    #[default]
+    Helm,
+    /// Helm goes back, and leaves hooks out.
+    HelmWithoutHooks,
+    /// The objects are put back without Helm.
+    Objects,
+    /// Nothing goes back, and nothing more goes forward: what still serves keeps serving.
+    Freeze,
+}
+
+/// By what a workload is known again: whoever changes it leaves other marks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mark {
     /// Its generation when it had been applied.
@@ -88,7 +123,7 @@ pub(crate) struct Mark {
     pub(crate) spec: String,
 }
 
-/// The marks of all Deployments that were applied, by name.
+/// The marks of all workloads that were applied, by kind and name: `Deployment hello`.
 pub(crate) type Applied = BTreeMap<String, Mark>;
 
 /// What is being done, or was done last.
@@ -108,9 +143,12 @@ pub(crate) struct Record {
     pub(crate) revision: u32,
     /// Where it goes back to, once it does.
     pub(crate) back: Option<Back>,
-    /// The Deployments as they were right after the revision was applied; empty if nobody came to look.
+    /// The workloads as they were right after the revision was applied; empty if nobody came to look.
     #[serde(default)]
     pub(crate) applied: Applied,
+    /// Deployments that were paused because nothing led back, until something does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) frozen: Vec<String>,
     /// When the phase began.
     pub(crate) since: Timestamp,
     /// Why it went wrong, or what the question is.
@@ -125,13 +163,13 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// The intent to release something.
+    /// The intent to release something. `before`: what was done last.
     pub(crate) fn intent(
         run: RunRef,
         token: i32,
         wanted: Wanted,
         revision: u32,
-        last_good: Option<LastGood>,
+        before: Option<&Record>,
     ) -> Record {
         let since = run.started;
         Record {
@@ -143,11 +181,12 @@ impl Record {
             revision,
             back: None,
             applied: Applied::new(),
+            frozen: before.map(|before| before.frozen.clone()).unwrap_or_default(),
             since,
             reason: None,
             interrupted: false,
-            before: last_good.clone(),
-            last_good,
+            before: before.and_then(|before| before.last_good.clone()),
+            last_good: before.and_then(|before| before.last_good.clone()),
         }
     }
 
@@ -256,6 +295,7 @@ pub(crate) mod tests {
             irreversible: None,
             hooks_before_rollback: false,
             proven_before: None,
+            crds: Some("cc".into()),
         };
         let last_good = LastGood {
             revision: 7,
@@ -264,14 +304,35 @@ pub(crate) mod tests {
             at: started,
             smoke: "fine".into(),
         };
-        Record::intent(run, 3, wanted, 8, Some(last_good))
+        Record { last_good: Some(last_good), ..Record::intent(run, 3, wanted, 8, None) }
     }
 
     #[test]
     fn a_record_is_read_as_it_was_written() {
         let mut record = record();
-        record.back = Some(Back { to: 7, manifest_sha256: "aa".into(), asked: false, arrived: false });
+        record.back = Some(Back { rung: Rung::Freeze, ..Back::to(7, "aa".into(), false) });
+        record.frozen = vec!["hello".into()];
         assert_eq!(read::<Record>(&written(&record).unwrap()).unwrap(), record);
+    }
+
+    #[test]
+    fn what_was_frozen_is_remembered_by_what_is_done_next() {
+        let before = Record { frozen: vec!["hello".into()], ..record() };
+        let next = Record::intent(before.run.clone(), 4, before.wanted.clone(), 9, Some(&before));
+        assert_eq!((&next.frozen, &next.last_good), (&before.frozen, &before.last_good));
+    }
+
+    #[test]
+    fn a_record_from_before_there_were_so_many_rungs_is_read() {
+        let mut record = record();
+        record.back = Some(Back::to(7, "aa".into(), false));
+        record.wanted.crds = None;
+        let mut value = serde_json::to_value(&record).unwrap();
+        for (of, field) in [("/wanted", "crds"), ("/back", "rung"), ("/back", "restored")] {
+            assert!(value.pointer_mut(of).unwrap().as_object_mut().unwrap().remove(field).is_some());
+        }
+        let old: Record = read(&value.to_string()).unwrap();
+        assert_eq!(old.back, record.back);
     }
 
     #[test]

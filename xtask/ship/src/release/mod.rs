@@ -3,7 +3,7 @@
 //!
 //! - `phase`, `guards`, `plan`, `review`: pure. - `journal`, `lock`: on the cluster. - `facts`, `trial`, `cloud`: what guards look at.
 //! - `approved`: who may; `handover`: what a plan leaves for those who do.
-//! - `open`: one release, opened. - `drive`: from a phase to the end. - `prove`: the doors to the rollout.
+//! - `open`: one release, opened. - `drive`: from a phase to the end; `ladder`, `freeze`: the way back. - `prove`: the doors to the rollout.
 //! - `deploy`, `promote`, `rollback`, `recover`, `smoke`, `status`, `diff`: commands. - `set`: several releases as one.
 //! - `report`, `tell`, `clock`, `error`: words, time, faults.
 
@@ -15,9 +15,11 @@ mod diff;
 mod drive;
 mod error;
 mod facts;
+mod freeze;
 mod guards;
 mod handover;
 mod journal;
+mod ladder;
 mod lock;
 mod objects;
 mod open;
@@ -144,7 +146,7 @@ async fn command(cli: &Cli, args: &ReleaseArgs, opener: &Opener) -> Result<ExitC
             } else {
                 cx.tell.answer(&format!("{}\n", smoke.summary));
             }
-            report::write(&cx, smoke.exit_code, smoke.duration_ms, vec![smoke.record()])?;
+            report::write(&cx, smoke.exit_code, smoke.duration_ms, vec![smoke.record()]);
             return Ok(ExitCode::of(smoke.exit_code));
         }
         Command::Status(_) => {
@@ -167,7 +169,7 @@ async fn command(cli: &Cli, args: &ReleaseArgs, opener: &Opener) -> Result<ExitC
     if args.json {
         cx.tell.json(&ending);
     }
-    report::write(&cx, ending.exit_code, ending.duration_ms, vec![ending.record()])?;
+    report::write(&cx, ending.exit_code, ending.duration_ms, vec![ending.record()]);
     Ok(ExitCode::of(ending.exit_code))
 }
 

@@ -1,6 +1,10 @@
 //! The objects of a manifest: read from YAML, and tried on the cluster without changing it.
 
+use crate::rollout::seen::WorkloadKind;
 use serde_json::Value;
+
+/// A Job that has ended stays for so many seconds at least, if it is to be watched.
+const TTL: u64 = 60;
 
 /// One object of a manifest.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +30,19 @@ impl Object {
     /// The value at a path of fields.
     pub(crate) fn at(&self, path: &str) -> Option<&Value> {
         self.value.pointer(path)
+    }
+
+    /// What makes pods and can be watched, if it is that. A Job that removes itself as soon as it has ended takes along how.
+    pub(crate) fn workload(&self) -> Option<WorkloadKind> {
+        let kind = WorkloadKind::named(&self.kind)?;
+        let lasts =
+            self.at("/spec/ttlSecondsAfterFinished").and_then(Value::as_u64).is_none_or(|ttl| ttl >= TTL);
+        (kind != WorkloadKind::Job || lasts).then_some(kind)
+    }
+
+    /// Whether its pods are replaced only when somebody deletes them.
+    pub(crate) fn waits_for_deletion(&self) -> bool {
+        self.at("/spec/updateStrategy/type").and_then(Value::as_str) == Some("OnDelete")
     }
 
     /// The templates of pods that it makes.
@@ -68,6 +85,22 @@ mod tests {
         let titles: Vec<String> = objects.iter().map(Object::title).collect();
         assert_eq!(titles, ["Deployment a", "Service b"]);
         assert_eq!(objects[0].namespace.as_deref(), Some("apps"));
+    }
+
+    #[test]
+    fn what_makes_pods_is_watched_if_it_stays_to_be_seen() {
+        let object = |kind: &str, spec: &str| {
+            let text = format!("apiVersion: apps/v1\nkind: {kind}\nmetadata: {{ name: a }}\nspec: {spec}\n");
+            parse(&text).unwrap().remove(0)
+        };
+        for kind in WorkloadKind::ALL {
+            assert_eq!(object(kind.name(), "{}").workload(), Some(kind));
+        }
+        assert_eq!(object("CronJob", "{}").workload(), None);
+        assert_eq!(object("Job", "{ ttlSecondsAfterFinished: 600 }").workload(), Some(WorkloadKind::Job));
+        assert_eq!(object("Job", "{ ttlSecondsAfterFinished: 0 }").workload(), None);
+        assert!(object("DaemonSet", "{ updateStrategy: { type: OnDelete } }").waits_for_deletion());
+        assert!(!object("DaemonSet", "{}").waits_for_deletion());
     }
 
     #[test]

@@ -1,17 +1,19 @@
-//! Whether what was applied is good: the doors to the rollout, and what its verdicts mean for a release. A release is watched, asked
-//! and looked into by its Deployments; other workloads are not watched, and the plan says so.
+//! Whether what was applied is good: the doors to the rollout, and what its verdicts mean for a release. What can be watched is for
+//! `Object::workload` to say; the plan names the rest.
 
 use super::error::ReleaseError;
-use super::journal::Applied;
+use super::journal::{Applied, Mark};
 use super::objects::Object;
 use super::open::Cx;
 use super::smoke::{self, Asked};
 use crate::cluster::ClusterError;
+use crate::rollout::seen::WorkloadKind;
 use crate::rollout::{self, Expected, Failure, Graces, LogHint, Options, Rule, Target, Verdict, WatchError};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+use xtask_core::engine::store;
 use xtask_core::ids::{Digest, sha256};
 
 /// What the watch saw.
@@ -64,16 +66,33 @@ impl std::fmt::Display for Fault {
     }
 }
 
-/// The Deployments of a manifest, with what they are known again by.
+/// What is watched, and how.
+pub(crate) struct Watched<'a> {
+    /// The objects of the manifest that was applied.
+    pub(crate) objects: &'a [Object],
+    /// By what they are known again.
+    pub(crate) applied: &'a Applied,
+    /// Whether the images were seen in their registry.
+    pub(crate) images_proven: bool,
+    /// Until everything must run.
+    pub(crate) budget: Duration,
+    /// For how long it must stay so.
+    pub(crate) soak: Duration,
+    /// Where the watch is recorded, if anywhere.
+    pub(crate) record: Option<PathBuf>,
+}
+
+/// The workloads of a manifest, with what they are known again by.
 fn target(cx: &Cx, objects: &[Object], applied: &Applied, soak: Duration, budget: Duration) -> Target {
-    let expected = |object: &Object| Expected {
+    let expected = |(kind, object): (WorkloadKind, &Object)| Expected {
+        kind,
         name: object.name.clone(),
-        generation: applied.get(&object.name).map(|mark| mark.generation),
+        generation: applied.get(&object.title()).map(|mark| mark.generation),
         images: images(object),
     };
     Target {
         namespace: cx.namespace.clone(),
-        deployments: deployments(objects).map(expected).collect(),
+        workloads: workloads(objects).map(expected).collect(),
         soak_ms: millis(soak),
         budget_ms: millis(budget + soak),
         images_proven: false,
@@ -85,8 +104,13 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-pub(crate) fn deployments(objects: &[Object]) -> impl Iterator<Item = &Object> {
-    objects.iter().filter(|object| object.kind == "Deployment")
+/// What of a manifest is watched.
+pub(super) fn workloads(objects: &[Object]) -> impl Iterator<Item = (WorkloadKind, &Object)> {
+    objects.iter().filter_map(|object| Some((object.workload()?, object)))
+}
+
+pub(super) fn deployments(objects: &[Object]) -> impl Iterator<Item = &Object> {
+    workloads(objects).filter(|(kind, _)| *kind == WorkloadKind::Deployment).map(|(_, object)| object)
 }
 
 /// The digests that its containers must run, where the manifest names digests.
@@ -99,26 +123,32 @@ fn images(object: &Object) -> BTreeMap<String, Digest> {
     named.collect()
 }
 
-/// By what the Deployments are known again, right after they were applied.
+/// By what the workloads are known again, right after they were applied.
 pub(crate) async fn marks(cx: &Cx, objects: &[Object]) -> Result<Applied, ReleaseError> {
     let mut marks = Applied::new();
-    for object in deployments(objects) {
-        let live = cx.cluster.deployment(&cx.namespace, &object.name).await?;
-        let mark = super::journal::Mark { generation: live.generation, spec: sha256(live.spec.as_bytes()) };
-        marks.insert(object.name.clone(), mark);
+    for (kind, object) in workloads(objects) {
+        let live = cx.cluster.workload(&cx.namespace, kind, &object.name).await?;
+        let mark = Mark { generation: live.generation, spec: sha256(live.spec.as_bytes()) };
+        marks.insert(object.title(), mark);
     }
     Ok(marks)
 }
 
-/// Who changed a Deployment since it was applied, if somebody did.
-pub(crate) async fn changed(cx: &Cx, applied: &Applied) -> Result<Option<String>, ReleaseError> {
-    for (name, mark) in applied {
-        let found = match cx.cluster.deployment(&cx.namespace, name).await {
+/// Who changed a workload since it was applied, if somebody did.
+pub(super) async fn changed(cx: &Cx, applied: &Applied) -> Result<Option<String>, ReleaseError> {
+    for (title, mark) in applied {
+        // A journal from when only Deployments were watched has names alone.
+        let (kind, name) = title.split_once(' ').unwrap_or((WorkloadKind::Deployment.name(), title));
+        let kind = WorkloadKind::named(kind)
+            .ok_or_else(|| ReleaseError::Bug(format!("the journal has a mark of a {kind}")))?;
+        let found = match cx.cluster.workload(&cx.namespace, kind, name).await {
             Ok(live) if sha256(live.spec.as_bytes()) == mark.spec => continue,
             Ok(live) => {
-                format!("the Deployment {name} was changed: it is generation {} now", live.generation)
+                format!("the {} {name} was changed: it is generation {} now", kind.name(), live.generation)
             }
-            Err(ClusterError::Missing { .. }) => format!("the Deployment {name} was deleted"),
+            // Jobs may remove themselves when they have ended.
+            Err(ClusterError::Missing { .. }) if kind == WorkloadKind::Job => continue,
+            Err(ClusterError::Missing { .. }) => format!("the {} {name} was deleted", kind.name()),
             Err(error) => return Err(error.into()),
         };
         return Ok(Some(found));
@@ -126,22 +156,17 @@ pub(crate) async fn changed(cx: &Cx, applied: &Applied) -> Result<Option<String>
     Ok(None)
 }
 
-/// Watches until the Deployments of a manifest are good or bad.
-pub(crate) async fn watch(
-    cx: &Cx,
-    objects: &[Object],
-    applied: &Applied,
-    images_proven: bool,
-    (budget, soak): (Duration, Duration),
-) -> Result<Seen, ReleaseError> {
+/// Watches until the workloads of a manifest are good or bad.
+pub(crate) async fn watch(cx: &Cx, watched: Watched<'_>) -> Result<Seen, ReleaseError> {
+    let Watched { objects, applied, images_proven, budget, soak, record } = watched;
     if let Some(by) = changed(cx, applied).await? {
         return Ok(Seen::Superseded(by));
     }
-    if deployments(objects).next().is_none() {
+    if workloads(objects).next().is_none() {
         return Ok(Seen::Good);
     }
     let options = Options {
-        record: None,
+        record,
         cancel: cx.cancel.clone(),
         progress: Box::new(|line| cx.tell.line(line)),
         redactor: cx.redactor.clone(),
@@ -150,11 +175,10 @@ pub(crate) async fn watch(
     match rollout::watch(&cx.cluster, &target, options).await {
         Ok(Verdict::Good(_)) => Ok(Seen::Good),
         Ok(Verdict::Bad(failure)) => Ok(Seen::Bad(Fault::Rollout(failure))),
-        Ok(Verdict::Superseded(by)) => Ok(Seen::Superseded(format!("{}: {}", by.deployment, by.by))),
+        Ok(Verdict::Superseded(by)) => Ok(Seen::Superseded(format!("{}: {}", by.workload, by.by))),
         Ok(Verdict::Watching) => Err(ReleaseError::Bug("a watch ended without a verdict".to_owned())),
         Err(WatchError::Cancelled) => Err(ReleaseError::Cancelled(String::new())),
         Err(WatchError::Refused(error) | WatchError::Blind(error)) => Err(error.into()),
-        Err(error @ WatchError::Record { .. }) => Err(ReleaseError::Bug(error.to_string())),
     }
 }
 
@@ -180,7 +204,7 @@ pub(crate) async fn evidence(cx: &Cx, objects: &[Object], fault: Option<&Fault>)
         // What is collected does not depend on the rule; a failed step has none of its own.
         Some(Fault::Step { .. }) | None => Failure {
             rule: Rule::F15,
-            deployment: target.deployments.first().map(|first| first.name.clone()).unwrap_or_default(),
+            workload: target.workloads.first().map(Expected::title).unwrap_or_default(),
             object: format!("release {}", cx.release),
             message: fault.map_or_else(|| "interrupted".to_owned(), ToString::to_string),
             log_hint: None::<LogHint>,
@@ -190,14 +214,19 @@ pub(crate) async fn evidence(cx: &Cx, objects: &[Object], fault: Option<&Fault>)
     };
     let found = rollout::evidence(&cx.cluster, &target, &failure, &cx.redactor).await;
     cx.tell.show(&found.brief());
-    let folder = cx.pipeline.root.join("target/xtask/evidence").join(format!("{}-{}", cx.release, cx.run.id));
-    match found.write(&folder) {
-        Ok(()) => Some(folder),
-        Err(error) => {
-            cx.tell.line(&format!("the evidence could not be written to {}: {error}", folder.display()));
-            None
-        }
-    }
+    let root = &cx.pipeline.root;
+    let written = store::own_folder(root).and_then(|own| {
+        let folder = own.join("evidence").join(format!("{}-{}", cx.release, cx.run.id));
+        found.write(&folder).map(|()| folder)
+    });
+    written
+        .inspect_err(|error| {
+            cx.tell.line(&format!(
+                "the evidence could not be written to {}/target/xtask: {error}",
+                root.display()
+            ));
+        })
+        .ok()
 }
 
 #[cfg(test)]

@@ -138,17 +138,13 @@ async fn resume(cx: &Cx, held: &Held, journal: Journal, mut record: Record) -> R
     let history = cx.helm.history(&cx.release).await?;
     let newest =
         history.last().ok_or_else(|| ReleaseError::Usage("there is no release to resume".to_owned()))?;
-    let back = record.back.as_ref().filter(|_| newest.rollback_revision.is_some());
+    let back = record.back.as_ref().filter(|back| back.restored || newest.rollback_revision.is_some());
     record.phase = match (back, newest.status.is_pending()) {
         // Applied half: Helm's own way to apply a revision whole is to go back to it.
         (_, true) => {
             let manifest = cx.helm.manifest(&cx.release, newest.number).await?;
-            record.back = Some(super::journal::Back {
-                to: newest.number,
-                manifest_sha256: crate::helm::digest(&manifest),
-                asked: true,
-                arrived: false,
-            });
+            let digest = crate::helm::digest(&manifest);
+            record.back = Some(super::journal::Back::to(newest.number, digest, true));
             Phase::Rollback
         }
         (Some(_), false) => Phase::VerifyRollback,
@@ -202,7 +198,7 @@ mod tests {
 
     /// Revision 8 is under way, 7 is the last good one.
     fn left(phase: Phase) -> Record {
-        let back = Back { to: 7, manifest_sha256: "aa".into(), asked: false, arrived: false };
+        let back = Back::to(7, "aa".into(), false);
         Record { phase, back: Some(back), ..record() }
     }
 

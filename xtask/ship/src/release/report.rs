@@ -2,22 +2,24 @@
 
 use super::clock;
 use super::drive::Ending;
-use super::error::ReleaseError;
 use super::open::Cx;
 use super::smoke::Smoke;
+use std::io;
 use std::time::Duration;
 use xtask_core::engine::store;
 use xtask_core::error::ExitCode;
 use xtask_core::report::{ReleaseRecord, RunInfo, RunReport, SCHEMA, outcome_word};
 
-/// Writes it.
-pub(crate) fn write(
-    cx: &Cx,
-    code: u8,
-    duration_ms: u64,
-    releases: Vec<ReleaseRecord>,
-) -> Result<(), ReleaseError> {
-    let path = cx.pipeline.root.join("target/xtask/report.json");
+/// Writes it. A report that cannot be written changes nothing about how the release ended.
+pub(crate) fn write(cx: &Cx, code: u8, duration_ms: u64, releases: Vec<ReleaseRecord>) {
+    if let Err(error) = written(cx, code, duration_ms, releases) {
+        let root = cx.pipeline.root.display();
+        cx.tell.line(&format!("the report could not be written to {root}/target/xtask: {error}"));
+    }
+}
+
+fn written(cx: &Cx, code: u8, duration_ms: u64, releases: Vec<ReleaseRecord>) -> io::Result<()> {
+    let path = store::own_folder(&cx.pipeline.root)?.join("report.json");
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     let command = words.collect::<Vec<_>>().join(" ");
     let started = clock::now().checked_sub(Duration::from_millis(duration_ms)).unwrap_or(cx.run.started);
@@ -38,9 +40,7 @@ pub(crate) fn write(
         stages: Vec::new(),
         releases: releases.into_iter().map(masked).collect(),
     };
-    let bytes = serde_json::to_vec_pretty(&report).map_err(|error| ReleaseError::Bug(error.to_string()))?;
-    store::replace(&path, &bytes)
-        .map_err(|error| ReleaseError::Usage(format!("cannot write {}: {error}", path.display())))
+    store::replace(&path, &serde_json::to_vec_pretty(&report)?)
 }
 
 impl Ending {
@@ -53,6 +53,7 @@ impl Ending {
             summary: self.summary.clone(),
             revision: self.revision,
             evidence: self.evidence.clone(),
+            recordings: self.recordings.clone(),
         }
     }
 }
@@ -67,6 +68,7 @@ impl Smoke {
             summary: self.summary.clone(),
             revision: Some(self.revision),
             evidence: None,
+            recordings: Vec::new(),
         }
     }
 }

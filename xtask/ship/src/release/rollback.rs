@@ -48,8 +48,8 @@ async fn under_lock(cx: &Cx, held: &Held, to: Option<u32>) -> Result<Ending, Rel
 
 async fn intent(cx: &Cx, journal: &Journal, held: &Held, to: Option<u32>) -> Result<Record, ReleaseError> {
     let history = cx.helm.history(&cx.release).await?;
-    let last_good = journal.last_good().cloned();
-    let to = to.or(last_good.as_ref().map(|good| good.revision)).ok_or_else(|| {
+    let last_good = journal.last_good();
+    let to = to.or(last_good.map(|good| good.revision)).ok_or_else(|| {
         ReleaseError::Usage("nothing was proven good yet: name a revision with --to".to_owned())
     })?;
     let Some(revision) = history.iter().find(|revision| revision.number == to) else {
@@ -62,7 +62,7 @@ async fn intent(cx: &Cx, journal: &Journal, held: &Held, to: Option<u32>) -> Res
     };
     let manifest = cx.helm.manifest(&cx.release, to).await?;
     let manifest_sha256 = digest(&manifest);
-    let wanted = match last_good.as_ref().filter(|good| good.wanted.manifest_sha256 == manifest_sha256) {
+    let wanted = match last_good.filter(|good| good.wanted.manifest_sha256 == manifest_sha256) {
         Some(good) => good.wanted.clone(),
         None => Wanted {
             image: cx.repository().ok().and_then(|repository| image(&manifest, &repository)),
@@ -73,12 +73,13 @@ async fn intent(cx: &Cx, journal: &Journal, held: &Held, to: Option<u32>) -> Res
             irreversible: None,
             hooks_before_rollback: false,
             proven_before: None,
+            crds: None,
         },
     };
     let newest = history.last().map_or(0, |newest| newest.number);
-    let mut record = Record::intent(cx.run.clone(), held.token(), wanted, newest + 1, last_good);
+    let mut record = Record::intent(cx.run.clone(), held.token(), wanted, newest + 1, journal.record());
     record.phase = Phase::Rollback;
-    record.back = Some(Back { to, manifest_sha256, asked: true, arrived: false });
+    record.back = Some(Back::to(to, manifest_sha256, true));
     Ok(record)
 }
 

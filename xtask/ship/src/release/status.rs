@@ -124,6 +124,19 @@ impl Status {
         if let Some(reason) = &record.reason {
             let _ = writeln!(text, "             {reason}");
         }
+        if let Some(back) = record.back.as_ref().filter(|back| back.restored) {
+            let _ = writeln!(
+                text,
+                "             put back without Helm: the objects are those of revision {}",
+                back.to
+            );
+        }
+        for name in &record.frozen {
+            let _ = writeln!(
+                text,
+                "             FROZEN: the Deployment {name} is paused; rollback, --resume or a deployment ends that"
+            );
+        }
         if record.phase == Phase::NeedsHuman || !record.phase.is_end() {
             let _ = writeln!(text, "  next       cargo xtask recover --env {}", self.environment);
         }

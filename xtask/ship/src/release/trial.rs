@@ -1,10 +1,11 @@
 //! Tries objects on the cluster without changing it: a server-side dry run as Helm would apply them, beside what is live. Admission,
-//! immutable fields and conflicts with other managers show here instead of half-way through an upgrade.
+//! immutable fields and conflicts with other managers show here instead of half-way through an upgrade. What Helm fails to put back can
+//! be put back from here ([`Trial::restore`]).
 
 use super::error::ReleaseError;
 use super::objects::Object;
 use super::open::Cx;
-use crate::cluster::Kind;
+use crate::cluster::{Apply, Kind};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -91,8 +92,19 @@ impl<'a> Trial<'a> {
         let live = self.live(object).await?;
         let owned = self.owned(object);
         let applied = (object.name.as_str(), &owned);
-        let after = self.cx.cluster.dry_apply(&known, self.namespace(object), applied, MANAGER).await?;
+        let how = (MANAGER, Apply::Dry);
+        let after = self.cx.cluster.apply(&known, self.namespace(object), applied, how).await?;
         Ok(Tried { title, kind, live, after })
+    }
+
+    /// Applies an object as Helm would, whoever else claims its fields. Gives the reason if the cluster refuses it.
+    pub(crate) async fn restore(&mut self, object: &Object) -> Result<Result<(), String>, ReleaseError> {
+        let Some(known) = self.kind(object).await? else {
+            return Ok(Err(format!("the cluster has no {} of {}", object.kind, object.api_version)));
+        };
+        let owned = self.owned(object);
+        let (applied, how) = ((object.name.as_str(), &owned), (MANAGER, Apply::Forced));
+        Ok(self.cx.cluster.apply(&known, self.namespace(object), applied, how).await?.map(drop))
     }
 
     fn namespace<'o>(&self, object: &'o Object) -> &'o str

@@ -25,7 +25,7 @@ const MOST_PODS: usize = 5;
 pub struct Evidence {
     /// What was decided.
     pub failure: Failure,
-    /// Deployments, ReplicaSets and Pods of the target, as they were.
+    /// Workloads, ReplicaSets and Pods of the target, as they were.
     pub objects: Vec<What>,
     /// Events about any of them, each once.
     pub events: Vec<Event>,
@@ -50,7 +50,7 @@ pub async fn evidence(
     let begin = Instant::now();
     let end = begin + BUDGET;
     let mut missing = Vec::new();
-    let names: Vec<&str> = target.deployments.iter().map(|expected| expected.name.as_str()).collect();
+    let names: Vec<_> = target.workloads.iter().map(|it| (it.kind, it.name.as_str())).collect();
     let objects = timeout_at(end, cluster.present(&target.namespace, &names));
     let events = timeout_at(end, cluster.events(&target.namespace));
     let (objects, events) = tokio::join!(objects, events);
@@ -175,19 +175,21 @@ impl Evidence {
     }
 }
 
-/// What belongs to the Deployments among these objects, directly or through a ReplicaSet.
+/// What belongs to the workloads among these objects, directly or through a ReplicaSet.
 fn of_target(objects: Vec<What>) -> Vec<What> {
     let mut owners: BTreeSet<String> = BTreeSet::new();
-    // Deployments come first, then ReplicaSets, then Pods.
+    // Workloads come first, then ReplicaSets, then Pods.
     objects
         .into_iter()
         .filter(|object| match object {
-            What::Deployment(deployment) => owners.insert(deployment.id.uid.clone()),
+            What::Workload(workload) => owners.insert(workload.id.uid.clone()),
             What::ReplicaSet(ReplicaSet { owner, id, .. }) => {
                 owners.contains(owner) && owners.insert(id.uid.clone())
             }
             What::Pod(pod) => owners.contains(&pod.owner),
-            What::Event(_) | What::Gone { .. } | What::Relisted { .. } | What::Tick => false,
+            What::Revision(_) | What::Event(_) | What::Gone { .. } | What::Relisted { .. } | What::Tick => {
+                false
+            }
         })
         .collect()
 }
@@ -210,10 +212,10 @@ fn about(events: Vec<Event>, objects: &[What]) -> Vec<Event> {
 
 fn uid(object: &What) -> Option<&str> {
     match object {
-        What::Deployment(it) => Some(&it.id.uid),
+        What::Workload(it) => Some(&it.id.uid),
         What::ReplicaSet(it) => Some(&it.id.uid),
         What::Pod(it) => Some(&it.id.uid),
-        What::Event(_) | What::Gone { .. } | What::Relisted { .. } | What::Tick => None,
+        What::Revision(_) | What::Event(_) | What::Gone { .. } | What::Relisted { .. } | What::Tick => None,
     }
 }
 
@@ -221,8 +223,9 @@ fn uid(object: &What) -> Option<&str> {
 fn worst(objects: &[What], failure: &Failure) -> Vec<Pod> {
     let pods = objects.iter().filter_map(|object| match object {
         What::Pod(pod) => Some(pod),
-        What::Deployment(_)
+        What::Workload(_)
         | What::ReplicaSet(_)
+        | What::Revision(_)
         | What::Event(_)
         | What::Gone { .. }
         | What::Relisted { .. }
@@ -331,7 +334,7 @@ async fn nodes(
 mod tests {
     use super::*;
     use crate::rollout::Rule;
-    use crate::rollout::seen::{Container, Deployment, Ended, Identity};
+    use crate::rollout::seen::{Container, Ended, Identity, Workload};
 
     fn id(uid: &str) -> Identity {
         Identity { name: uid.to_owned(), uid: uid.to_owned(), version: 1 }
@@ -340,7 +343,7 @@ mod tests {
     fn failure() -> Failure {
         Failure {
             rule: Rule::F6,
-            deployment: "hello".to_owned(),
+            workload: "deployment hello".to_owned(),
             object: "pod hello-2".to_owned(),
             message: "crashed with hunter22".to_owned(),
             log_hint: Some(LogHint {
@@ -371,7 +374,7 @@ mod tests {
             ..Pod::default()
         };
         vec![
-            What::Deployment(Deployment { id: id("hello"), ..Deployment::default() }),
+            What::Workload(Workload { id: id("hello"), ..Workload::default() }),
             What::ReplicaSet(set),
             What::ReplicaSet(ReplicaSet {
                 id: id("strange"),

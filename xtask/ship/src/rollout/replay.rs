@@ -114,13 +114,7 @@ impl fmt::Display for Replayed {
             Verdict::Good(proof) => writeln!(f, "good at +{} s", seconds(proof.decided_ms))?,
             Verdict::Bad(failure) => writeln!(f, "bad: {failure}")?,
             Verdict::Superseded(by) => {
-                writeln!(
-                    f,
-                    "superseded at +{} s: deployment {}: {}",
-                    seconds(by.decided_ms),
-                    by.deployment,
-                    by.by
-                )?;
+                writeln!(f, "superseded at +{} s: {}: {}", seconds(by.decided_ms), by.workload, by.by)?;
             }
         }
         for Fired { rule, object, visible_ms, at_ms } in &self.fired {

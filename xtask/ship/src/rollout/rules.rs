@@ -32,7 +32,7 @@ pub enum Rule {
     F10,
     /// It runs, and is not ready after all the time that its probes allow.
     F11,
-    /// The Deployment's controller has given up.
+    /// The controller of a Deployment or a Job has given up.
     F12,
     /// Nothing has changed for a long time.
     F13,
@@ -107,7 +107,7 @@ impl Rule {
             Rule::F9 => "pods may not be created: quota, admission or permission",
             Rule::F10 => "a volume cannot be mounted",
             Rule::F11 => "not ready after all the time that its probes allow",
-            Rule::F12 => "the Deployment's controller gave up",
+            Rule::F12 => "the controller of the Deployment or Job gave up",
             Rule::F13 => "nothing has changed for a long time",
             Rule::F14 => "somebody else changed it",
             Rule::F15 => "the time for the rollout is spent",

@@ -2,6 +2,7 @@
 //! cluster. Made in `cluster::convert`; nothing here judges.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Milliseconds since the watch began.
 pub type Millis = u64;
@@ -20,10 +21,13 @@ pub struct Seen {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
-    /// A Deployment is there or has changed.
-    Deployment(Deployment),
+    /// A workload is there or has changed. Recordings from when only Deployments were watched call it so.
+    #[serde(alias = "deployment")]
+    Workload(Workload),
     /// A ReplicaSet is there or has changed.
     ReplicaSet(ReplicaSet),
+    /// A ControllerRevision is there: the templates that a DaemonSet has had.
+    Revision(Revision),
     /// A Pod is there or has changed.
     Pod(Pod),
     /// An event was told, or told again.
@@ -52,12 +56,68 @@ pub enum What {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Deployments.
-    Deployment,
     /// ReplicaSets.
     ReplicaSet,
+    /// ControllerRevisions.
+    Revision,
     /// Pods.
     Pod,
+    /// What makes pods.
+    #[serde(untagged)]
+    Workload(WorkloadKind),
+}
+
+impl Kind {
+    /// The kinds that must be seen to judge workloads of these.
+    pub fn of(workloads: &BTreeSet<WorkloadKind>) -> BTreeSet<Kind> {
+        let through = workloads.iter().filter_map(|kind| match kind {
+            WorkloadKind::Deployment => Some(Kind::ReplicaSet),
+            WorkloadKind::DaemonSet => Some(Kind::Revision),
+            WorkloadKind::StatefulSet | WorkloadKind::Job => None,
+        });
+        workloads.iter().map(|kind| Kind::Workload(*kind)).chain(through).chain([Kind::Pod]).collect()
+    }
+}
+
+/// What makes pods and is released.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkloadKind {
+    /// Pods that can take each other's place, by way of ReplicaSets.
+    #[default]
+    Deployment,
+    /// Pods with names of their own, replaced one after the other.
+    StatefulSet,
+    /// A pod on each node.
+    DaemonSet,
+    /// Pods that are to end.
+    Job,
+}
+
+impl WorkloadKind {
+    /// All of them.
+    pub const ALL: [WorkloadKind; 4] =
+        [WorkloadKind::Deployment, WorkloadKind::StatefulSet, WorkloadKind::DaemonSet, WorkloadKind::Job];
+
+    /// As a manifest has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            WorkloadKind::Deployment => "Deployment",
+            WorkloadKind::StatefulSet => "StatefulSet",
+            WorkloadKind::DaemonSet => "DaemonSet",
+            WorkloadKind::Job => "Job",
+        }
+    }
+
+    /// The kind of that name in a manifest, if it is one of these.
+    pub fn named(name: &str) -> Option<WorkloadKind> {
+        WorkloadKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+    fn is_deployment(&self) -> bool {
+        *self == WorkloadKind::Deployment
+    }
 }
 
 /// Who an object is.
@@ -96,27 +156,36 @@ impl Condition {
     }
 }
 
-/// A Deployment.
+/// A workload, as its controller counts it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deployment {
+pub struct Workload {
+    /// What it is.
+    #[serde(default, skip_serializing_if = "WorkloadKind::is_deployment")]
+    pub kind: WorkloadKind,
     /// Who it is.
     #[serde(flatten)]
     pub id: Identity,
     /// How often its specification has changed.
     pub generation: i64,
-    /// The generation that its controller has acted on.
+    /// The generation that its controller has acted on. Controllers of Jobs do not say it; their pods follow one template for ever.
     pub observed: i64,
     /// A fingerprint of the specification without the number of replicas, which an autoscaler may change.
     pub spec: String,
-    /// The revision that its controller has noted.
+    /// The revision that a Deployment's controller has noted.
     pub revision: u64,
-    /// How many pods are wanted.
+    /// By what its newest pods are known: the name of a StatefulSet's revision, the fingerprint of a DaemonSet's template.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub newest: String,
+    /// How many pods are wanted; of a Job, how many are to succeed.
     pub wanted: u32,
+    /// How many of them may stay of an older revision: below a StatefulSet's partition, or until somebody deletes them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub kept: u32,
     /// How many pods there are, those that are ending not counted.
     pub total: u32,
     /// How many of them are of the newest revision.
     pub updated: u32,
-    /// How many are ready.
+    /// How many are ready; of a Job, how many have succeeded.
     pub ready: u32,
     /// How many have been ready for `min_ready` seconds.
     pub available: u32,
@@ -124,6 +193,28 @@ pub struct Deployment {
     pub min_ready: u32,
     /// Conditions.
     pub conditions: Vec<Condition>,
+}
+
+impl Workload {
+    /// Whether it is a Job that has ended well, or one that waits for somebody to start it.
+    pub fn has_ended_well(&self) -> bool {
+        let done = |it: &Condition| it.is("Complete", "True") || it.is("Suspended", "True");
+        self.kind == WorkloadKind::Job && self.conditions.iter().any(done)
+    }
+}
+
+/// A template that a DaemonSet has had.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Who it is.
+    #[serde(flatten)]
+    pub id: Identity,
+    /// The workload it belongs to.
+    pub owner: String,
+    /// The fingerprint of the template.
+    pub template: String,
+    /// By what pods of this template are known.
+    pub hash: String,
 }
 
 /// A ReplicaSet.
@@ -150,8 +241,11 @@ pub struct Pod {
     /// Who it is.
     #[serde(flatten)]
     pub id: Identity,
-    /// The ReplicaSet it belongs to.
+    /// The ReplicaSet or the workload it belongs to.
     pub owner: String,
+    /// Of which revision of its workload it is, where workloads note that on pods.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub revision: String,
     /// `Pending`, `Running`, `Failed` …
     pub phase: String,
     /// Why it is in that phase: `Evicted` …
@@ -281,6 +375,11 @@ pub struct Event {
     pub message: String,
     /// How often it was told.
     pub count: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]

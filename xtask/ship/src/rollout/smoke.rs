@@ -2,7 +2,7 @@
 //! only, and tries again until its deadline, because a connection that breaks says nothing about a release.
 
 use crate::cluster::{Cluster, ClusterError};
-use crate::rollout::seen::Pod;
+use crate::rollout::seen::{Pod, WorkloadKind};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::Request;
 use hyper::body::Bytes;
@@ -164,7 +164,8 @@ async fn attempt(cluster: &Cluster, target: &SmokeTarget) -> Result<(String, Str
 
 /// A pod of the newest revision that is ready.
 async fn ready_pod(cluster: &Cluster, target: &SmokeTarget) -> Result<String, SmokeError> {
-    let deployment = cluster.deployment(&target.namespace, &target.deployment).await?;
+    let kind = WorkloadKind::Deployment;
+    let deployment = cluster.workload(&target.namespace, kind, &target.deployment).await?;
     let sets = cluster.replica_sets(&target.namespace).await?;
     let newest =
         sets.iter().find(|set| set.owner == deployment.id.uid && set.revision == deployment.revision);

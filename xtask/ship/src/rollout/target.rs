@@ -1,9 +1,9 @@
 //! What a rollout is to become, and what is said of it: the questions and answers of this module, without how they are found.
 
 use crate::rollout::rules::{Graces, Rule};
-use crate::rollout::seen::Millis;
+use crate::rollout::seen::{Millis, Workload, WorkloadKind};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use xtask_core::ids::Digest;
 
 /// What is to be true at the end.
@@ -11,8 +11,10 @@ use xtask_core::ids::Digest;
 pub struct Target {
     /// Where.
     pub namespace: String,
-    /// The Deployments that were applied; all of them must become good, and one that is bad decides.
-    pub deployments: Vec<Expected>,
+    /// What was applied; all of it must become good, and one that is bad decides. Recordings from when only Deployments were watched
+    /// call it so.
+    #[serde(alias = "deployments")]
+    pub workloads: Vec<Expected>,
     /// For how long everything must stay good before it is called good.
     pub soak_ms: Millis,
     /// For all of it, soak included: rule F15.
@@ -25,9 +27,19 @@ pub struct Target {
     pub graces: Graces,
 }
 
-/// A Deployment as it was applied.
+impl Target {
+    /// The kinds of its workloads.
+    pub fn kinds(&self) -> BTreeSet<WorkloadKind> {
+        self.workloads.iter().map(|expected| expected.kind).collect()
+    }
+}
+
+/// A workload as it was applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
+    /// What it is.
+    #[serde(default)]
+    pub kind: WorkloadKind,
     /// Its name.
     pub name: String,
     /// Its generation when it had been applied. Without one, the first that is seen counts.
@@ -42,6 +54,16 @@ impl Expected {
     /// A Deployment of which no more is known than its name.
     pub fn named(name: &str) -> Self {
         Expected { name: name.to_owned(), ..Expected::default() }
+    }
+
+    /// `deployment hello`.
+    pub fn title(&self) -> String {
+        format!("{} {}", self.kind.name().to_lowercase(), self.name)
+    }
+
+    /// Whether that is the one.
+    pub(super) fn is(&self, seen: &Workload) -> bool {
+        self.kind == seen.kind && self.name == seen.id.name
     }
 }
 
@@ -62,24 +84,24 @@ pub enum Verdict {
 /// What was seen of a good rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
-    /// Each Deployment.
-    pub deployments: Vec<Proven>,
+    /// Each workload.
+    pub workloads: Vec<Proven>,
     /// When all pods were there and ready.
     pub complete_ms: Millis,
     /// When they had stayed so for long enough.
     pub decided_ms: Millis,
 }
 
-/// A Deployment that is good.
+/// A workload that is good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proven {
-    /// Its name.
-    pub name: String,
+    /// Which: `deployment hello`.
+    pub workload: String,
     /// Its generation.
     pub generation: i64,
-    /// Its revision.
+    /// The revision of a Deployment.
     pub revision: u64,
-    /// Its pods, all ready.
+    /// Its pods, all ready; of a Job, all ended well.
     pub replicas: u32,
     /// What each container runs, as the node reports it.
     pub images: BTreeMap<String, String>,
@@ -90,8 +112,8 @@ pub struct Proven {
 pub struct Failure {
     /// The rule that decided.
     pub rule: Rule,
-    /// The Deployment.
-    pub deployment: String,
+    /// The workload: `deployment hello`.
+    pub workload: String,
     /// What is broken: `pod hello-1`, `deployment hello`.
     pub object: String,
     /// What was seen, in words.
@@ -132,8 +154,8 @@ pub struct LogHint {
 /// Who came in between.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Superseded {
-    /// The Deployment.
-    pub deployment: String,
+    /// The workload: `deployment hello`.
+    pub workload: String,
     /// By what.
     pub by: String,
     /// When it was seen, and decided.

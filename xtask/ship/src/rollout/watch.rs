@@ -1,12 +1,11 @@
 //! Watches a rollout until there is a verdict: from the stream of a cluster and the clock to the pure function, and nothing else.
 
 use crate::cluster::{Cluster, ClusterError, Fed, listen};
-use crate::rollout::record::{FORM, Header, Recorder};
+use crate::rollout::record::{FORM, Header, NotRecorded, Recorder};
 use crate::rollout::seen::{Millis, Seen, What};
 use crate::rollout::state::State;
 use crate::rollout::target::{Target, Verdict};
 use futures_util::{Stream, StreamExt};
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -18,7 +17,7 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// How a rollout is watched.
 pub struct Options<'a> {
-    /// Where the stream is recorded, if anywhere.
+    /// Where the stream is recorded, if anywhere. What cannot be recorded is watched all the same.
     pub record: Option<PathBuf>,
     /// Ends the watch.
     pub cancel: Cancel,
@@ -40,20 +39,12 @@ pub enum WatchError {
     /// The cluster did not answer until the time was spent. Whether the release is good is not known.
     #[error("the rollout cannot be judged: {0}")]
     Blind(ClusterError),
-    /// The recording cannot be written.
-    #[error("cannot record to {}: {source}", path.display())]
-    Record {
-        /// Where.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
 }
 
 /// Watches until the target is good or bad, or somebody else has changed it. It ends at the latest when the target's budget is spent.
 pub async fn watch(cluster: &Cluster, target: &Target, options: Options<'_>) -> Result<Verdict, WatchError> {
-    let names = target.deployments.iter().map(|expected| expected.name.as_str());
-    let stream = listen(cluster, &target.namespace, names);
+    let names = target.workloads.iter().map(|expected| expected.name.as_str());
+    let stream = listen(cluster, &target.namespace, &target.kinds(), names);
     follow(stream, target, cluster.version(), options).await
 }
 
@@ -66,9 +57,9 @@ pub(super) async fn follow(
 ) -> Result<Verdict, WatchError> {
     let Options { record, cancel, mut progress, redactor } = options;
     let header = Header { recording: FORM, kubernetes: kubernetes.to_owned(), target: target.clone() };
-    let recorder = record.as_deref().map(|path| Recorder::new(path, &header, &redactor)).transpose();
-    let written = |source| WatchError::Record { path: record.clone().unwrap_or_default(), source };
-    let mut recorder = recorder.map_err(written)?;
+    let mut recorder = record.map(|path| Recorder::new(path, &redactor));
+    let begun = recorder.as_mut().map_or(Ok(()), |recorder| recorder.begin(&header));
+    told(begun, &mut progress);
     let begin = Instant::now();
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -111,15 +102,11 @@ pub(super) async fn follow(
             continue;
         }
         let seen = Seen { at: millis(begin), what };
-        if let Some(recorder) = &mut recorder {
-            recorder.seen(&seen).map_err(written)?;
-        }
+        told(recorder.as_mut().map_or(Ok(()), |recorder| recorder.seen(&seen)), &mut progress);
         state = state.step(&seen);
         let verdict = state.verdict();
         if verdict != Verdict::Watching {
-            if let Some(recorder) = recorder {
-                recorder.end(seen.at).map_err(written)?;
-            }
+            told(recorder.as_mut().map_or(Ok(()), |recorder| recorder.end(seen.at)), &mut progress);
             return Ok(verdict);
         }
         let line = state.waits_for();
@@ -127,6 +114,13 @@ pub(super) async fn follow(
             progress(&redactor.redact(&line));
             shown = line;
         }
+    }
+}
+
+/// A recording that ends is said, and no reason to end the watch.
+fn told(recorded: Result<(), NotRecorded>, progress: &mut impl FnMut(&str)) {
+    if let Err(error) = recorded {
+        progress(&error.to_string());
     }
 }
 

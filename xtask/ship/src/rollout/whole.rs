@@ -1,36 +1,50 @@
-//! When a Deployment is all that it was meant to be, and how far it is from that. Pure.
+//! When a workload is all that it was meant to be, and how far it is from that. Pure.
 
-use crate::rollout::seen::{Deployment, Pod};
+use crate::rollout::seen::{Pod, Workload, WorkloadKind};
 use crate::rollout::state::{State, Watched};
 use crate::rollout::target::Proven;
 use std::collections::BTreeMap;
 
-/// Whether all pods of the newest revision are there and ready, run the right images, and no other pods are left.
+/// Whether all pods of the newest revision are there and ready, run the right images, and no other pods are left but those that may
+/// stay. A Job is ready when it has ended well.
 pub(super) fn is_ready(state: &State, watched: &Watched) -> bool {
-    let Some(seen) = watched.seen.as_ref().filter(|seen| watched.is_observed(seen)) else { return false };
-    let Some(newest) = state.newest(watched) else { return false };
+    if watched.ended {
+        return true;
+    }
+    let Some(seen) = watched.observed() else { return false };
+    if seen.kind == WorkloadKind::Job {
+        return seen.has_ended_well();
+    }
+    let Some(pods) = state.newest_pods(watched) else { return false };
     let all = |number: u32| number == seen.wanted;
-    let ready = state.counted(newest).filter(|pod| pod.is_ready()).count();
+    let new = |number: u32| (seen.wanted - seen.kept.min(seen.wanted)..=seen.wanted).contains(&number);
+    let ready = pods.iter().filter(|pod| pod.is_ready()).count();
     all(seen.total)
-        && all(seen.updated)
         && all(seen.ready)
-        && u32::try_from(ready).is_ok_and(all)
-        && !has_old(state, seen, &newest.id.uid)
-        && state.counted(newest).all(|pod| runs(watched, pod))
+        && new(seen.updated)
+        && u32::try_from(ready).is_ok_and(new)
+        && old(state, watched, seen, &pods) <= seen.kept
+        && pods.iter().all(|pod| runs(watched, pod))
 }
 
 /// Whether it is ready, and its controller counts all pods as available too.
 pub(super) fn is_available(state: &State, watched: &Watched) -> bool {
-    watched.seen.as_ref().is_some_and(|seen| seen.available == seen.wanted) && is_ready(state, watched)
+    let counted = |seen: &Workload| seen.kind == WorkloadKind::Job || seen.available == seen.wanted;
+    watched.seen.as_ref().is_none_or(counted) && is_ready(state, watched)
 }
 
-/// Whether pods of other revisions are still serving. Those that are ending get no requests any more.
-fn has_old(state: &State, seen: &Deployment, newest: &str) -> bool {
-    let others = state.sets.get(&seen.id.uid).into_iter().flatten().filter(|(uid, _)| *uid != newest);
-    others.into_iter().any(|(uid, set)| {
-        let ended = |pod: &Pod| pod.ending || matches!(pod.phase.as_str(), "Failed" | "Succeeded");
-        set.total > 0 || state.pods.get(uid).is_some_and(|pods| !pods.values().all(ended))
-    })
+/// How many pods of other revisions are still serving. Those that are ending get no requests any more.
+fn old(state: &State, watched: &Watched, seen: &Workload, newest: &[&Pod]) -> u32 {
+    let ended = |pod: &Pod| pod.ending || matches!(pod.phase.as_str(), "Failed" | "Succeeded");
+    let serving = |owner: &str| {
+        let pods = state.pods.get(owner).into_iter().flat_map(BTreeMap::values);
+        let is_new = |pod: &Pod| newest.iter().any(|new| new.id.uid == pod.id.uid);
+        u32::try_from(pods.filter(|pod| !ended(pod) && !is_new(pod)).count()).unwrap_or(u32::MAX)
+    };
+    let newest_set = state.newest_set(watched).map(|set| &set.id.uid);
+    let sets = state.sets.get(&seen.id.uid).into_iter().flatten().filter(|(uid, _)| Some(*uid) != newest_set);
+    let through_sets = sets.map(|(uid, set)| set.total.max(serving(uid))).sum::<u32>();
+    through_sets + serving(&seen.id.uid)
 }
 
 /// Whether each container runs the digest that was approved. A node may report the digest of the image for its platform, which is a
@@ -46,8 +60,7 @@ fn runs(watched: &Watched, pod: &Pod) -> bool {
 
 /// A container that is meant to run another digest than the approved one, in words.
 pub(super) fn foreign_image(state: &State, watched: &Watched) -> Option<String> {
-    let newest = state.newest(watched)?;
-    state.counted(newest).find_map(|pod| {
+    state.newest_pods(watched)?.into_iter().find_map(|pod| {
         watched.expected.images.iter().find_map(|(name, digest)| {
             let container = pod.containers.iter().find(|container| container.name == *name)?;
             let other = container.image.contains("@sha256:") && !container.image.ends_with(&at(digest));
@@ -64,16 +77,18 @@ fn at(digest: &xtask_core::ids::Digest) -> String {
 
 /// How far it is, for people.
 pub(super) fn progress(state: &State, watched: &Watched) -> String {
-    let name = &watched.expected.name;
-    let Some(seen) = &watched.seen else { return format!("{name}: not there yet") };
-    if !watched.is_observed(seen) {
-        return format!("{name}: its controller has not seen it yet");
+    let title = watched.expected.title();
+    let Some(seen) = &watched.seen else { return format!("{title}: not there yet") };
+    if watched.observed().is_none() {
+        return format!("{title}: its controller has not seen it yet");
     }
-    let Some(newest) = state.newest(watched) else { return format!("{name}: no ReplicaSet yet") };
-    let pods: Vec<&Pod> = state.counted(newest).collect();
+    if seen.kind == WorkloadKind::Job {
+        return format!("{title}: {} of {} pods ended well", seen.ready, seen.wanted);
+    }
+    let Some(pods) = state.newest_pods(watched) else { return format!("{title}: no new revision yet") };
     let ready = pods.iter().filter(|pod| pod.is_ready()).count();
-    let mut text = format!("{name}: {ready} of {} new pods ready", seen.wanted);
-    if let Some(old) = seen.total.checked_sub(seen.updated).filter(|old| *old > 0) {
+    let mut text = format!("{title}: {ready} of {} new pods ready", seen.wanted - seen.kept.min(seen.wanted));
+    if let Some(old) = seen.total.checked_sub(seen.updated + seen.kept).filter(|old| *old > 0) {
         text.push_str(&format!(", {old} old to go"));
     }
     if let Some(pod) = pods.iter().find(|pod| !runs(watched, pod) && pod.is_ready()) {
@@ -85,10 +100,9 @@ pub(super) fn progress(state: &State, watched: &Watched) -> String {
 /// What was proven of it.
 pub(super) fn proven(state: &State, watched: &Watched) -> Option<Proven> {
     let seen = watched.seen.as_ref()?;
-    let pods = state.newest(watched).into_iter().flat_map(|set| state.counted(set));
-    let containers = pods.flat_map(|pod| &pod.containers);
+    let containers = state.newest_pods(watched).into_iter().flatten().flat_map(|pod| &pod.containers);
     let images: BTreeMap<String, String> =
         containers.map(|container| (container.name.clone(), container.image_id.clone())).collect();
     let (generation, revision, replicas) = (seen.generation, seen.revision, seen.wanted);
-    Some(Proven { name: seen.id.name.clone(), generation, revision, replicas, images })
+    Some(Proven { workload: watched.expected.title(), generation, revision, replicas, images })
 }

@@ -14,6 +14,7 @@ mod approval;
 mod fake;
 mod killing;
 mod lab;
+mod ladder;
 mod set;
 mod smoke;
 mod story;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use xtask_core::cancel::CancelSource;
 use xtask_core::redact::Redactor;
 use xtask_ship::cluster::{self, Cluster};
+use xtask_ship::rollout::seen::WorkloadKind;
 use xtask_ship::rollout::{self, Expected, Graces, Options, Target, Verdict};
 
 /// A lab that is taken down when the test ends, however it ends.
@@ -133,20 +134,20 @@ impl Place<'_> {
 
     /// What is expected of the Deployment now.
     pub(crate) async fn target(&self, graces: &[&str]) -> Target {
-        let now = self.lab.cluster.deployment(&self.name, "hello").await.unwrap();
+        let now = self.lab.cluster.workload(&self.name, WorkloadKind::Deployment, "hello").await.unwrap();
         let digest = self.lab.image.split_once('@').unwrap().1.to_owned();
         let images = [("app".to_owned(), digest.try_into().unwrap())];
         let expected =
-            Expected { name: "hello".to_owned(), generation: Some(now.generation), images: images.into() };
+            Expected { generation: Some(now.generation), images: images.into(), ..Expected::named("hello") };
         let graces = graces.iter().fold(Graces::default(), |all, text| all.and(&text.parse().unwrap()));
-        Target { deployments: vec![expected], graces, ..self.none() }
+        Target { workloads: vec![expected], graces, ..self.none() }
     }
 
     /// A target in this namespace, without anything that is to be there.
     pub(crate) fn none(&self) -> Target {
         Target {
             namespace: self.name.clone(),
-            deployments: Vec::new(),
+            workloads: Vec::new(),
             soak_ms: 3000,
             budget_ms: 120_000,
             images_proven: false,

@@ -164,7 +164,7 @@ async fn tried(lab: &Lab, folder: &Path, (case, name, comes): (Case, &str, Comes
     release(&place, case).await;
     let mut target = place.target(&GRACES).await;
     if matches!(case, Case::ImageMissing | Case::WrongPlatform) {
-        target.deployments[0].images.clear();
+        target.workloads[0].images.clear();
     }
     let record = folder.join(format!("{name}.jsonl"));
     let (verdict, ()) = tokio::join!(place.watch(&target, Some(&record)), meanwhile(&place, case));
@@ -249,12 +249,12 @@ async fn twenty_deployments_are_one_rollout_of_which_one_bad_one_decides() {
     for number in 0..20 {
         place.apply(&object(number, "slow:0ms")).await;
     }
-    let deployments = (0..20).map(|number| Expected::named(&name(number))).collect();
-    let target = Target { deployments, budget_ms: 240_000, ..place.none() };
+    let workloads = (0..20).map(|number| Expected::named(&name(number))).collect();
+    let target = Target { workloads, budget_ms: 240_000, ..place.none() };
     let folder = tempfile::tempdir().unwrap();
     let record = folder.path().join("set.jsonl");
     let good = place.watch(&target, Some(&record)).await;
-    assert!(matches!(&good, Verdict::Good(proof) if proof.deployments.len() == 20), "{good:?}");
+    assert!(matches!(&good, Verdict::Good(proof) if proof.workloads.len() == 20), "{good:?}");
     let began = std::time::Instant::now();
     let text = std::fs::read_to_string(&record).unwrap();
     let again = rollout::replay(&text, &Graces::default()).unwrap();
@@ -263,10 +263,10 @@ async fn twenty_deployments_are_one_rollout_of_which_one_bad_one_decides() {
 
     place.apply(&object(7, "crash:start")).await;
     let mut target = target;
-    target.deployments[7].generation = Some(2);
+    target.workloads[7].generation = Some(2);
     let bad = place.watch(&target, None).await;
     assert!(
-        matches!(&bad, Verdict::Bad(failure) if failure.deployment == "hello-7" && failure.rule == Rule::F6),
+        matches!(&bad, Verdict::Bad(failure) if failure.workload == "deployment hello-7" && failure.rule == Rule::F6),
         "{bad:?}"
     );
 }

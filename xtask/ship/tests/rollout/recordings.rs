@@ -5,17 +5,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use xtask_ship::rollout::{Graces, ReplayError, Replayed, Rule, Verdict, replay};
 
-/// What each recording must give: the rule that decides, or none for good, or nothing for superseded.
-const RECORDED: [(&str, Given); 19] = [
+/// What each recording must give (those of workloads other than Deployments are from releases, `tests/release/ladder.rs`): the rule that decides, or none for good, or nothing for superseded.
+const RECORDED: [(&str, Given); 25] = [
     ("admission-denied", Given::Bad(Rule::F9)),
     ("bad-command", Given::Bad(Rule::F5)),
     ("config-missing", Given::Bad(Rule::F4)),
     ("crash-later", Given::Bad(Rule::F6)),
     ("crash-on-start", Given::Bad(Rule::F6)),
+    ("daemon-back", Given::Good),
+    ("daemon-bad", Given::Bad(Rule::F6)),
     ("edited-meanwhile", Given::Superseded),
     ("good", Given::Good),
     ("image-missing", Given::Bad(Rule::F2)),
     ("init-fails", Given::Bad(Rule::F6)),
+    ("jobs-back", Given::Good),
+    ("jobs-bad", Given::Bad(Rule::F12)),
     ("liveness-kills", Given::Bad(Rule::F7)),
     ("one-crash", Given::Good),
     ("out-of-memory", Given::Bad(Rule::F6)),
@@ -24,6 +28,8 @@ const RECORDED: [(&str, Given); 19] = [
     ("scaled-meanwhile", Given::Good),
     ("secret-not-mounted", Given::Bad(Rule::F10)),
     ("slow-start", Given::Good),
+    ("stateful-back", Given::Good),
+    ("stateful-bad", Given::Bad(Rule::F2)),
     ("unschedulable", Given::Bad(Rule::F8)),
     ("wrong-platform", Given::Bad(Rule::F6)),
 ];

@@ -115,7 +115,7 @@ pub(crate) async fn command(
     if args.json {
         cx.tell.json(&ending);
     }
-    report::write(&cx, ending.exit_code, ending.duration_ms, ending.records())?;
+    report::write(&cx, ending.exit_code, ending.duration_ms, ending.records());
     Ok(ExitCode::of(ending.exit_code))
 }
 

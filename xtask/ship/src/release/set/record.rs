@@ -116,6 +116,7 @@ impl SetEnding {
                 summary: words(&member.stand).to_owned(),
                 revision: None,
                 evidence: None,
+                recordings: Vec::new(),
             },
         };
         self.services.iter().map(record).collect()

@@ -4,8 +4,8 @@
 //! on it must not be left standing on something older. So a member that cannot go back keeps those before it where they are.
 
 use super::order::Order;
-use crate::release::drive::way_back;
 use crate::release::journal::Record;
+use crate::release::ladder::way_back;
 use crate::release::phase::Phase;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn where_a_member_stands_is_read_from_its_own_journal() {
-        let back = |arrived| Some(Back { to: 7, manifest_sha256: "aa".into(), asked: false, arrived });
+        let back = |arrived| Some(Back { arrived, ..Back::to(7, "aa".into(), false) });
         let before: Option<LastGood> = record().last_good;
         let at = |phase, back: Option<Back>| Record { phase, back, before: before.clone(), ..record() };
         let stand = |record: &Record| Stand::of(Some(record), "r1", Some("r0"));

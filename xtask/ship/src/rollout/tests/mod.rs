@@ -4,3 +4,4 @@ mod passes;
 mod rules;
 mod scene;
 mod watching;
+mod workloads;

@@ -13,7 +13,7 @@ fn a_rollout_that_completes_is_good_after_its_soak_and_not_before() {
     assert_eq!(scene.at(5000 + SOAK - 1), Verdict::Watching);
     let Verdict::Good(proof) = scene.at(5000 + SOAK) else { unreachable!("{:?}", scene.verdict()) };
     assert_eq!((proof.complete_ms, proof.decided_ms), (5000, 35_000));
-    let hello = &proof.deployments[0];
+    let hello = &proof.workloads[0];
     assert_eq!((hello.generation, hello.revision, hello.replicas), (2, 2, 2));
 }
 
@@ -179,7 +179,7 @@ fn a_container_that_runs_another_digest_is_not_good() {
         (format!("mirror/app@{digest}"), format!("registry/app@sha256:{}", "c".repeat(64)), true),
         ("registry/app:1".to_owned(), String::new(), false),
     ] {
-        let mut scene = Scene::of(Target { deployments: vec![expected.clone()], ..target() }, 2);
+        let mut scene = Scene::of(Target { workloads: vec![expected.clone()], ..target() }, 2);
         scene.complete(5000);
         for uid in ["new-0", "new-1"] {
             let mut pod = ready(uid, "new");
@@ -196,7 +196,7 @@ fn nothing_is_good_before_everything_was_listed_once() {
     let mut whole = Scene::new();
     whole.complete(0);
     let pods = ["new-0", "new-1"].map(|uid| What::Pod(ready(uid, "new")));
-    let seen = [What::Deployment(whole.deployment.clone()), What::ReplicaSet(set("new", 2, 2))];
+    let seen = [What::Workload(whole.deployment.clone()), What::ReplicaSet(set("new", 2, 2))];
     for what in seen.into_iter().chain(pods) {
         state = state.step(&crate::rollout::seen::Seen { at: 0, what });
     }

@@ -3,7 +3,7 @@
 use super::scene::{
     BUDGET, Scene, condition, crashed, event, exit, new_in, pod, probe, ready, running, set, target, waiting,
 };
-use crate::rollout::seen::{ContainerState, Kind, Millis, What};
+use crate::rollout::seen::{ContainerState, Kind, Millis, What, WorkloadKind};
 use crate::rollout::{Expected, Graces, Rule, Target, Verdict};
 
 /// What a container waits for, and how long that is borne.
@@ -270,7 +270,7 @@ fn a_controller_that_gives_up_decides_at_once_but_not_for_an_earlier_rollout() {
     deployment.conditions = vec![gave_up("2025-12-31T00:00:00Z")];
     let mut state = crate::rollout::State::new(target());
     for at in [0, 5000] {
-        let what = What::Deployment(deployment.clone());
+        let what = What::Workload(deployment.clone());
         state = state.step(&crate::rollout::seen::Seen { at, what });
         assert_eq!(state.verdict(), Verdict::Watching, "it was there before");
     }
@@ -308,7 +308,7 @@ fn a_specification_that_somebody_else_changed_is_superseded_at_once() {
         assert!(matches!(scene.at(BUDGET), Verdict::Superseded(_)), "a verdict stays");
     }
     let mut scene = Scene::new();
-    scene.see(2000, What::Gone { kind: Kind::Deployment, uid: "d".to_owned() });
+    scene.see(2000, What::Gone { kind: Kind::Workload(WorkloadKind::Deployment), uid: "d".to_owned() });
     assert!(matches!(scene.verdict(), Verdict::Superseded(by) if by.by.contains("deleted")));
 }
 
@@ -322,7 +322,7 @@ fn a_pod_that_is_to_run_another_digest_than_the_approved_one_is_somebody_elses()
         ..Expected::named("hello")
     };
     for (digest, foreign) in [(ours, false), (theirs, true)] {
-        let mut scene = Scene::of(Target { deployments: vec![expected.clone()], ..target() }, 2);
+        let mut scene = Scene::of(Target { workloads: vec![expected.clone()], ..target() }, 2);
         let mut pod = pod("new-0", "new");
         pod.containers[0].image = format!("registry/app@sha256:{digest}");
         scene.pod(1000, pod);
@@ -360,14 +360,14 @@ fn of_many_replicas_a_tenth_may_fail_while_others_are_ready() {
 #[test]
 fn of_several_deployments_one_that_fails_decides_and_all_must_be_good() {
     let two = vec![Expected::named("hello"), Expected::named("other")];
-    let mut scene = Scene::of(Target { deployments: two.clone(), ..target() }, 2);
+    let mut scene = Scene::of(Target { workloads: two.clone(), ..target() }, 2);
     scene.complete(1000);
     assert_eq!(scene.at(100_000), Verdict::Watching, "the other one is not there");
     assert!(scene.state.waits_for().contains("other: not there yet"), "{}", scene.state.waits_for());
 
-    let mut scene = Scene::of(Target { deployments: two, ..target() }, 2);
+    let mut scene = Scene::of(Target { workloads: two, ..target() }, 2);
     scene.pod(1000, crashed(2, exit(1, "Error", "")));
-    assert_eq!(scene.failed(1000).deployment, "hello");
+    assert_eq!(scene.failed(1000).workload, "deployment hello");
 }
 
 #[test]

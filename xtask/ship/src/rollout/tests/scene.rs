@@ -1,8 +1,8 @@
 //! A made-up Deployment `hello` that was working and is being rolled out anew, and what is seen of it.
 
 use crate::rollout::seen::{
-    Condition, Container, ContainerState, Deployment, Ended, Event, Identity, Kind, Millis, Pod, Probe,
-    ReplicaSet, Seen, What,
+    Condition, Container, ContainerState, Ended, Event, Identity, Kind, Millis, Pod, Probe, ReplicaSet, Seen,
+    What, Workload, WorkloadKind,
 };
 use crate::rollout::{Expected, Failure, Graces, State, Target, Verdict};
 
@@ -13,14 +13,14 @@ pub(super) const BUDGET: Millis = 900_000;
 pub(super) struct Scene {
     pub(super) state: State,
     version: u64,
-    pub(super) deployment: Deployment,
+    pub(super) deployment: Workload,
     at: Millis,
 }
 
 pub(super) fn target() -> Target {
     Target {
         namespace: "here".to_owned(),
-        deployments: vec![Expected { name: "hello".to_owned(), generation: Some(2), ..Expected::default() }],
+        workloads: vec![Expected { name: "hello".to_owned(), generation: Some(2), ..Expected::default() }],
         soak_ms: SOAK,
         budget_ms: BUDGET,
         images_proven: false,
@@ -35,7 +35,7 @@ impl Scene {
     }
 
     pub(super) fn of(target: Target, wanted: u32) -> Scene {
-        let deployment = Deployment {
+        let deployment = Workload {
             id: Identity { name: "hello".to_owned(), uid: "d".to_owned(), version: 1 },
             generation: 2,
             observed: 2,
@@ -45,18 +45,18 @@ impl Scene {
             total: wanted,
             ready: wanted,
             available: wanted,
-            ..Deployment::default()
+            ..Workload::default()
         };
         let mut scene =
             Scene { state: State::new(target), version: 10, deployment: deployment.clone(), at: 0 };
-        scene.see(0, What::Deployment(deployment));
+        scene.see(0, What::Workload(deployment));
         scene.set(0, "old", 1, wanted);
         scene.set(0, "new", 2, 1);
         for number in 0..wanted {
             scene.see(0, What::Pod(ready(&format!("old-{number}"), "old")));
         }
         for (kind, uids) in [
-            (Kind::Deployment, vec!["d".to_owned()]),
+            (Kind::Workload(WorkloadKind::Deployment), vec!["d".to_owned()]),
             (Kind::ReplicaSet, vec!["old".to_owned(), "new".to_owned()]),
             (Kind::Pod, (0..wanted).map(|number| format!("old-{number}")).collect()),
         ] {
@@ -69,9 +69,10 @@ impl Scene {
         self.version += 1;
         let version = self.version;
         match &mut what {
-            What::Deployment(it) => it.id.version = version,
+            What::Workload(it) => it.id.version = version,
             What::ReplicaSet(it) => it.id.version = version,
             What::Pod(it) => it.id.version = version,
+            What::Revision(it) => it.id.version = version,
             What::Event(_) | What::Gone { .. } | What::Relisted { .. } | What::Tick => {}
         }
         assert!(at >= self.at, "a scene is told in order");
@@ -88,10 +89,10 @@ impl Scene {
         self.see(at, What::Pod(pod));
     }
 
-    pub(super) fn deployment(&mut self, at: Millis, change: impl FnOnce(&mut Deployment)) {
+    pub(super) fn deployment(&mut self, at: Millis, change: impl FnOnce(&mut Workload)) {
         change(&mut self.deployment);
         let deployment = self.deployment.clone();
-        self.see(at, What::Deployment(deployment));
+        self.see(at, What::Workload(deployment));
     }
 
     pub(super) fn event(&mut self, at: Millis, pod: &str, reason: &str, message: &str, count: u32) {
