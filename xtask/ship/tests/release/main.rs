@@ -11,4 +11,8 @@
 
 mod killing;
 mod lab;
+#[path = "../support/service.rs"]
+mod service;
 mod story;
+#[path = "../support/lab.rs"]
+mod support;
