@@ -7,12 +7,13 @@ use crate::rollout::seen::{Identity, Kind, What};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::Api;
 use kube::api::ListParams;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -52,8 +53,27 @@ pub fn feed(cluster: &Cluster, namespace: &str) -> BoxStream<'static, Fed> {
         listed(sets, Kind::ReplicaSet, |it| What::ReplicaSet(convert::replica_set(it))),
         listed(pods, Kind::Pod, |it| What::Pod(convert::pod(it))),
         told.boxed(),
+        nodes(Api::all(cluster.client.clone())),
     ];
     stream::select_all(watches).boxed()
+}
+
+/// Nodes that are lost and come back; what else happens to them is left out. To whoever may not watch nodes none is lost.
+fn nodes(api: Api<Node>) -> BoxStream<'static, Fed> {
+    let lost: BTreeSet<String> = BTreeSet::new();
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    let fed = events.scan(lost, |lost, event| {
+        let node = match event {
+            Ok(watcher::Event::Apply(node) | watcher::Event::InitApply(node)) => Some(convert::node(&node)),
+            Ok(watcher::Event::Delete(_) | watcher::Event::Init | watcher::Event::InitDone) | Err(_) => None,
+        };
+        let news = node.filter(|node| match node.lost {
+            true => lost.insert(node.name.clone()),
+            false => lost.remove(&node.name),
+        });
+        std::future::ready(Some(news.map(|node| Fed::Seen(What::Node(node)))))
+    });
+    fed.filter_map(std::future::ready).boxed()
 }
 
 /// The watch of one kind. While it is listed anew, what was on the list is counted, so that what is missing can be told.

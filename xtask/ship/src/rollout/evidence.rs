@@ -187,7 +187,7 @@ fn of_target(objects: Vec<What>) -> Vec<What> {
                 owners.contains(owner) && owners.insert(id.uid.clone())
             }
             What::Pod(pod) => owners.contains(&pod.owner),
-            What::Event(_) | What::Gone { .. } | What::Relisted { .. } | What::Tick => false,
+            What::Event(_) | What::Node(_) | What::Gone { .. } | What::Relisted { .. } | What::Tick => false,
         })
         .collect()
 }
@@ -213,7 +213,7 @@ fn uid(object: &What) -> Option<&str> {
         What::Deployment(it) => Some(&it.id.uid),
         What::ReplicaSet(it) => Some(&it.id.uid),
         What::Pod(it) => Some(&it.id.uid),
-        What::Event(_) | What::Gone { .. } | What::Relisted { .. } | What::Tick => None,
+        What::Event(_) | What::Node(_) | What::Gone { .. } | What::Relisted { .. } | What::Tick => None,
     }
 }
 
@@ -224,6 +224,7 @@ fn worst(objects: &[What], failure: &Failure) -> Vec<Pod> {
         What::Deployment(_)
         | What::ReplicaSet(_)
         | What::Event(_)
+        | What::Node(_)
         | What::Gone { .. }
         | What::Relisted { .. }
         | What::Tick => None,

@@ -13,6 +13,7 @@
 
 mod command;
 mod evidence;
+mod nodes;
 mod record;
 mod replay;
 mod rules;

@@ -44,6 +44,7 @@ impl Recorder {
             | What::ReplicaSet(_)
             | What::Pod(_)
             | What::Event(_)
+            | What::Node(_)
             | What::Gone { .. }
             | What::Relisted { .. } => self.line(seen),
         }

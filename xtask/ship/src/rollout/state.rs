@@ -1,9 +1,10 @@
 //! A rollout as one pure function: `state × sighting → state`, and the verdict that follows. No clock, no cluster: time comes in with
 //! each sighting, so a recording gives the same verdict again.
 //!
-//! Only pods of the newest ReplicaSet count, and of them only those that neither end nor were put off their node: what an old revision or
-//! a node does says nothing about the new revision.
+//! Only pods of the newest ReplicaSet count, and of them only those that neither end nor were put off their node nor are on one that is
+//! lost: what an old revision or a node does says nothing about the new revision.
 
+use crate::rollout::nodes::Nodes;
 use crate::rollout::rules::{Grace, Rule};
 use crate::rollout::seen::{Deployment, Event, Kind, Millis, Pod, ReplicaSet, Seen, What};
 use crate::rollout::signs::Memory;
@@ -24,6 +25,7 @@ pub struct State {
     memories: BTreeMap<String, Memory>,
     listed: BTreeSet<Kind>,
     gone: BTreeSet<String>,
+    nodes: Nodes,
     signs: Vec<Fault>,
     soak: Option<Soak>,
     decided: Option<Verdict>,
@@ -93,6 +95,7 @@ impl State {
             memories: BTreeMap::new(),
             listed: BTreeSet::new(),
             gone: BTreeSet::new(),
+            nodes: Nodes::default(),
             signs: Vec::new(),
             soak: None,
             decided: None,
@@ -115,6 +118,10 @@ impl State {
             }
             What::Event(event) => {
                 self.event(event);
+                None
+            }
+            What::Node(node) => {
+                self.nodes.see(node);
                 None
             }
             What::Gone { kind, uid } => self.remove(*kind, uid),
@@ -295,7 +302,15 @@ impl State {
 
     /// The pods of a ReplicaSet that say something about it.
     pub(super) fn counted<'s>(&'s self, set: &ReplicaSet) -> impl Iterator<Item = &'s Pod> + use<'s> {
-        self.pods.get(&set.id.uid).into_iter().flat_map(BTreeMap::values).filter(|pod| counts(pod))
+        let pods = self.pods.get(&set.id.uid).into_iter().flat_map(BTreeMap::values);
+        pods.filter(|pod| counts(pod) && !self.nodes.lost(pod))
+    }
+
+    /// How many pods of a Deployment, of any revision, are on nodes that are lost. The cluster replaces them when it gives them up.
+    pub(super) fn stranded(&self, seen: &Deployment) -> usize {
+        let sets = self.sets.get(&seen.id.uid).into_iter().flat_map(BTreeMap::keys);
+        let pods = sets.filter_map(|set| self.pods.get(set)).flat_map(BTreeMap::values);
+        pods.filter(|pod| counts(pod) && self.nodes.lost(pod)).count()
     }
 
     /// All signs that are there now.
@@ -339,6 +354,11 @@ impl State {
                 let message = format!("cannot have its pods created: {}", condition.message);
                 self.fault(&name, Rule::F9, since, (grace, since, 1), message)
             }));
+            // Until then nothing can move, and what its controller says of that is about the node.
+            if let Some(seen) = watched.seen.as_ref().filter(|seen| self.stranded(seen) > 0) {
+                watched.changed = self.now;
+                watched.given_up_before = given_up(seen).map(|condition| condition.since.clone());
+            }
             if !whole::is_ready(self, watched) {
                 faults.extend(self.stuck(watched, quiet_until));
             }

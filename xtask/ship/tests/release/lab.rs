@@ -92,6 +92,11 @@ impl Lab {
         self.folder.path().join(name)
     }
 
+    /// Writes a file of values of the chart, for environments that name it.
+    pub(crate) fn values(&self, file: &str, text: &str) {
+        std::fs::write(self.path("charts/app").join(file), text).unwrap();
+    }
+
     /// Registry and digest.
     fn load(&self, program_file: &Path, tag: &str) -> (String, String) {
         let said = self.lab.load(program_file, &format!("hello:{tag}"));

@@ -9,10 +9,16 @@
     reason = "these tests start labs, and say how they went"
 )]
 
+mod asking;
+#[path = "../support/inside.rs"]
+mod inside;
 mod killing;
 mod lab;
+mod meanwhile;
+mod requests;
 #[path = "../support/service.rs"]
 mod service;
 mod story;
 #[path = "../support/lab.rs"]
 mod support;
+mod zones;
