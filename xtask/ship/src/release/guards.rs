@@ -285,8 +285,12 @@ fn when_and_what(env: &Environment, facts: &Facts, judged: &mut Judged) {
     }
 }
 
-/// Kinds that make pods, and that no rule of the rollout knows.
+/// Kinds that make pods, and that no rule of the rollout knows; and nodes, if they cannot be seen.
 fn unwatched(facts: &Facts, judged: &mut Judged) {
+    if facts.architectures.is_empty() {
+        let what = "of what architecture nodes are, and which are lost meanwhile: they may not be listed";
+        judged.not_checked.push(what.to_owned());
+    }
     for object in &facts.unwatched {
         judged.not_checked.push(format!("whether {object} becomes well: only Deployments are watched"));
     }
@@ -473,11 +477,12 @@ mod tests {
         let mut blind = facts();
         blind.image = Some(("r/a@sha256:00".into(), Look::Not("the registry asks who we are".into())));
         blind.labels.clear();
+        blind.architectures.clear();
         blind.unwatched.push("StatefulSet db".into());
         let env = Environment { cluster_uid: None, account: Some("111122223333".into()), ..env() };
         let judged = judge(&env, &blind);
         assert!(judged.refusals.is_empty());
-        assert_eq!(judged.not_checked.len(), 5, "{:?}", judged.not_checked);
+        assert_eq!(judged.not_checked.len(), 6, "{:?}", judged.not_checked);
         blind.image = None;
         assert!(judge(&env, &blind).not_checked.iter().any(|what| what.contains("no digest")));
     }

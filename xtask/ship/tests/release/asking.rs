@@ -7,6 +7,8 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Api;
 use kube::runtime::watcher::{self, Event};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -95,10 +97,16 @@ impl Seen {
     /// In a few words.
     pub(crate) fn line(&self) -> String {
         let of = |seen: &Counted| {
-            let times = seen.lost.first().zip(seen.lost.last());
-            let times =
-                times.map(|((first, why), (last, _))| format!(" from {first:.1?} to {last:.1?}, {why}"));
-            format!("{} of {}{}", seen.lost.len(), seen.asked, times.unwrap_or_default())
+            let mut line = format!("{} of {}", seen.lost.len(), seen.asked);
+            let mut whys: BTreeMap<&str, (Duration, Duration, usize)> = BTreeMap::new();
+            for (at, why) in &seen.lost {
+                let why = whys.entry(why).or_insert((*at, *at, 0));
+                *why = (why.0.min(*at), why.1.max(*at), why.2 + 1);
+            }
+            for (why, (first, last, times)) in whys {
+                let _ = write!(line, " ({times} from {first:.1?} to {last:.1?}: {why})");
+            }
+            line
         };
         format!("lost at the service's address: {}; with another pod: {}", of(&self.once), of(&self.again))
     }

@@ -70,15 +70,10 @@ fn kill_in(lab: &Lab, lane: usize) -> Vec<String> {
         let digest = if bad { &lab.bad } else { &lab.good[(round + 1) % 2] };
         let mut child = lab.start(&["deploy", "--env", &environment, "--digest", digest]);
         let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none() {
-            let now = match point {
-                Point::After(time) => began.elapsed() >= time,
-                Point::In(phase) => lab.phase(&environment).as_deref() == Some(phase),
-            };
-            if now {
-                break;
-            }
-            sleep(Duration::from_millis(5));
+        let mut lives = || began.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none();
+        match point {
+            Point::After(time) => sleep(time),
+            Point::In(phase) => drop(lab.reaches(&environment, phase, &mut lives)),
         }
         let over = child.try_wait().unwrap().is_some();
         let _ = child.kill();

@@ -11,6 +11,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// One lab at a time: a test that looks at the clock must not meet another's load.
 static MACHINE: Mutex<()> = Mutex::new(());
@@ -173,12 +174,28 @@ impl Lab {
 
     /// The phase that the journal of an environment names, asked without this program.
     pub(crate) fn phase(&self, namespace: &str) -> Option<String> {
-        let name = "slipway-journal-hello";
-        let map =
-            self.ask(async |client| Api::<ConfigMap>::namespaced(client, namespace).get_opt(name).await);
-        let record: Value = serde_json::from_str(map.ok()??.data?.get("journal.json")?).ok()?;
-        Some(record["phase"].as_str()?.to_owned())
+        self.ask(async |client| phase(&Api::namespaced(client, namespace)).await)
     }
+
+    /// Waits until the journal of an environment names a phase, as long as that makes sense. Says whether it did.
+    pub(crate) fn reaches(&self, namespace: &str, wanted: &str, mut go_on: impl FnMut() -> bool) -> bool {
+        self.ask(async |client| {
+            let journals = Api::namespaced(client, namespace);
+            while go_on() {
+                if phase(&journals).await.as_deref() == Some(wanted) {
+                    return true;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            false
+        })
+    }
+}
+
+async fn phase(journals: &Api<ConfigMap>) -> Option<String> {
+    let map = journals.get_opt("slipway-journal-hello").await.ok()??;
+    let record: Value = serde_json::from_str(map.data?.get("journal.json")?).ok()?;
+    Some(record["phase"].as_str()?.to_owned())
 }
 
 /// Does something with a client of its own.

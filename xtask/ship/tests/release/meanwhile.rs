@@ -15,9 +15,11 @@ use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 /// How often a kill may come too late.
-const TRIES: usize = 12;
+const TRIES: usize = 5;
+/// How long Helm runs between two looks; it is in the middle of a write for many times that.
+const SLICE: Duration = Duration::from_millis(5);
 /// Environments in which nothing is installed yet: there is one first time in each.
-const INSTALLATIONS: usize = 8;
+const INSTALLATIONS: usize = 6;
 
 fn installation(number: usize) -> String {
     format!("install{number}")
@@ -57,11 +59,9 @@ fn deploy(lab: &Lab, environment: &str, digest: &str) -> Said {
 
 /// Waits until the journal names a phase.
 fn reaches(lab: &Lab, environment: &str, phase: &str) {
-    let began = Instant::now();
-    while lab.phase(environment).as_deref() != Some(phase) {
-        assert!(began.elapsed() < Duration::from_secs(60), "{environment} never reaches {phase}");
-        sleep(Duration::from_millis(10));
-    }
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let reached = lab.reaches(environment, phase, || Instant::now() < deadline);
+    assert!(reached, "{environment} never reaches {phase}");
 }
 
 /// That what runs is proven, nothing is pending, and nobody holds the lock.
@@ -202,15 +202,22 @@ fn strike(lab: &Lab, environment: &str, step: &str, deployer: &mut Child, too: b
         // Helm never mends its note of a revision that was not the end.
         let before = names().await;
         while deployer.try_wait().unwrap().is_none() {
-            let Some(new) = names().await.into_iter().find(|name| !before.contains(name)) else { continue };
             let Some(helm) = helm(environment, is_rollback) else { continue };
-            if too {
-                deployer.kill().unwrap();
+            // It runs in slices, and stands still while it is looked at: so its moment cannot be missed.
+            while kill_process(helm, Signal::STOP).is_ok() && deployer.try_wait().unwrap().is_none() {
+                let Some(new) = names().await.into_iter().find(|name| !before.contains(name)) else {
+                    let _ = kill_process(helm, Signal::CONT);
+                    sleep(SLICE);
+                    continue;
+                };
+                if too {
+                    deployer.kill().unwrap();
+                }
+                let _ = kill_process(helm, Signal::KILL);
+                // Its last word may have been under way.
+                sleep(Duration::from_millis(200));
+                return names().await.contains(&new);
             }
-            let _ = kill_process(helm, Signal::KILL);
-            // Its last word may have been under way.
-            sleep(Duration::from_millis(200));
-            return names().await.contains(&new);
         }
         false
     })

@@ -4,7 +4,7 @@
 use crate::asking::Clients;
 use crate::inside::eventually;
 use crate::lab::Lab;
-use std::thread::{scope, sleep};
+use std::thread::scope;
 use std::time::{Duration, Instant};
 
 /// Pods are given up ten seconds after the cluster lost their node, not after the five minutes that are usual.
@@ -83,12 +83,10 @@ fn ready_on(lab: &Lab, service: &str, nodes: &[&str]) -> usize {
     said.split_whitespace().filter(here).count()
 }
 
-fn reaches(lab: &Lab, service: &str, phase: &str) {
-    let began = Instant::now();
-    while lab.phase(service).as_deref() != Some(phase) {
-        assert!(began.elapsed() < Duration::from_secs(90), "{service} never reaches {phase}");
-        sleep(Duration::from_millis(20));
-    }
+fn reaches(lab: &Lab, environment: &str, phase: &str) {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    let reached = lab.reaches(environment, phase, || Instant::now() < deadline);
+    assert!(reached, "{environment} never reaches {phase}");
 }
 
 fn lost(lab: &Lab, outage: &Outage) {
