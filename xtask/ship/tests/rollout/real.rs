@@ -163,6 +163,10 @@ async fn tried(lab: &Lab, folder: &Path, (case, name, comes): (Case, &str, Comes
     }
     release(&place, case).await;
     let mut target = place.target(&GRACES).await;
+    if matches!(case, Case::CrashLater | Case::LivenessKills) {
+        // It must not become good before it becomes bad.
+        target.soak_ms = 30_000;
+    }
     if matches!(case, Case::ImageMissing | Case::WrongPlatform) {
         target.deployments[0].images.clear();
     }
