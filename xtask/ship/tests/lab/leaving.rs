@@ -49,9 +49,14 @@ fn what_a_lab_would_leak_is_found_while_another_lab_runs() {
     for leak in ["namespaces: mnt", "namespaces: net", "programs of a lab: ", "mounts: ", "interfaces: "] {
         assert!(left.iter().any(|item| item.starts_with(leak)), "{leak}: {shown}");
     }
-    assert!(shown.contains("/n1/shim") && shown.contains("leak0"), "{shown}");
+    assert!(shown.contains("/n1/shim") && shown.contains(&cable()), "{shown}");
     nothing_is_left("leaks", &before);
     assert_eq!(another.status()["ready"], true, "the other lab was there all the time");
+}
+
+/// The name of an interface that nobody else has.
+fn cable() -> String {
+    format!("leak{}", std::process::id())
 }
 
 /// What a `down` could forget, made on purpose.
@@ -72,7 +77,7 @@ impl Leaks {
         std::fs::copy("/bin/sleep", &program).unwrap();
         leaks.processes.push(forever(program.to_str().unwrap(), &["1000"]));
         run(Command::new("mount").args(["-t", "tmpfs", "leak"]).arg(leaks.folder.path()));
-        run(Command::new("ip").args(["link", "add", "leak0", "type", "veth", "peer", "name", "leak1"]));
+        run(Command::new("ip").args(["link", "add", &cable(), "type", "veth", "peer"]));
         leaks
     }
 }
@@ -84,7 +89,7 @@ impl Drop for Leaks {
             let _ = process.wait();
         }
         let _ = Command::new("umount").arg(self.folder.path()).status();
-        let _ = Command::new("ip").args(["link", "del", "leak0"]).status();
+        let _ = Command::new("ip").args(["link", "del", &cable()]).status();
     }
 }
 

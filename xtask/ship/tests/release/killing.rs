@@ -7,9 +7,9 @@ use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 /// Environments in which deployers are killed at the same time: most of it is waiting for the locks of dead ones.
-const LANES: usize = 30;
+const LANES: usize = 20;
 /// How often each is killed.
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 3;
 /// Points by time are so far apart.
 const STEP: Duration = Duration::from_millis(150);
 
@@ -36,8 +36,7 @@ fn point(number: usize) -> Point {
 fn a_deployer_that_is_killed_anywhere_leaves_what_the_next_run_finishes() {
     let environments: Vec<(String, String)> =
         (0..LANES).map(|lane| (format!("lane{lane}"), String::new())).collect();
-    // One node does not have the processors that so many pods ask for.
-    let lab = Lab::of("k", 2, &environments);
+    let lab = Lab::up("k", &environments);
     let hit = scope(|threads| {
         let lanes: Vec<_> = (0..LANES)
             .map(|lane| {

@@ -168,7 +168,14 @@ impl Lab {
 
     /// What `status` knows.
     pub(crate) fn status(&self, environment: &str) -> Value {
-        let said = self.say(&["status", "--env", environment, "--json"]);
+        let mut said = self.say(&["status", "--env", environment, "--json"]);
+        // The cluster of a machine that is busy may not answer in time; asking again changes nothing.
+        for _ in 0..5 {
+            if said.code != 20 {
+                break;
+            }
+            said = self.say(&["status", "--env", environment, "--json"]);
+        }
         serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:?}"))
     }
 
