@@ -8,6 +8,7 @@ use std::process::Command;
 
 #[test]
 fn no_package_of_xtask_has_warnings_with_everything_switched_on() -> io::Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "tests run programs by themselves")]
     let mut clippy = Command::new(env!("CARGO"));
     clippy.current_dir(env!("CARGO_MANIFEST_DIR"));
     clippy.args(["clippy", "--locked", "--quiet", "--all-targets"]);

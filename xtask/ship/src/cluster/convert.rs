@@ -1,8 +1,8 @@
 //! Objects of Kubernetes to what was seen of them. Pure. What is missing in an object is what its default says.
 
 use crate::rollout::seen::{
-    Condition, Container, ContainerState, Ended, Event, Identity, Pod, Probe, ReplicaSet, Revision, Workload,
-    WorkloadKind,
+    Condition, Container, ContainerState, Ended, Event, Identity, Node, Pod, Probe, ReplicaSet, Revision,
+    Workload, WorkloadKind,
 };
 use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::batch::v1 as batch;
@@ -159,6 +159,13 @@ pub(super) fn replica_set(object: &apps::ReplicaSet) -> ReplicaSet {
         total: count(Some(status.replicas)),
         conditions: conditions.collect(),
     }
+}
+
+pub(super) fn node(object: &core::Node) -> Node {
+    let conditions = object.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let ready = conditions.into_iter().flatten().find(|condition| condition.type_ == "Ready");
+    let name = object.metadata.name.clone().unwrap_or_default();
+    Node { name, lost: ready.is_some_and(|condition| condition.status != "True") }
 }
 
 pub(super) fn pod(object: &core::Pod) -> Pod {

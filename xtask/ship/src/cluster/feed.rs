@@ -7,7 +7,7 @@ use crate::cluster::{Cluster, ClusterError, convert};
 use crate::rollout::seen::{Identity, Kind, What, WorkloadKind};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::api::core::v1::{Event, Node};
 use kube::Api;
 use kube::api::ListParams;
 use kube::runtime::WatchStreamExt;
@@ -38,12 +38,14 @@ pub(super) enum Topic {
     Kind(Kind),
     /// What is told of them.
     Events,
+    /// Nodes that are lost; they are in no namespace.
+    Nodes,
 }
 
 impl Topic {
     /// All that workloads of these kinds are seen by.
     pub(super) fn of(kinds: &BTreeSet<WorkloadKind>) -> Vec<Topic> {
-        Kind::of(kinds).into_iter().map(Topic::Kind).chain([Topic::Events]).collect()
+        Kind::of(kinds).into_iter().map(Topic::Kind).chain([Topic::Events, Topic::Nodes]).collect()
     }
 }
 
@@ -52,6 +54,7 @@ pub(super) fn feed(cluster: &Cluster, namespace: &str, topic: Topic) -> BoxStrea
     match topic {
         Topic::Kind(kind) => objects(cluster, namespace, kind),
         Topic::Events => told(cluster, namespace),
+        Topic::Nodes => nodes(Api::all(cluster.client.clone())),
     }
 }
 
@@ -102,6 +105,24 @@ where
 {
     let api: Api<K> = Api::namespaced(cluster.client.clone(), namespace);
     stream::select(watched(api.clone(), kind, convert), listed(api, kind, convert)).boxed()
+}
+
+/// Nodes that are lost and come back; what else happens to them is left out. To whoever may not watch nodes none is lost.
+fn nodes(api: Api<Node>) -> BoxStream<'static, Fed> {
+    let lost: BTreeSet<String> = BTreeSet::new();
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    let fed = events.scan(lost, |lost, event| {
+        let node = match event {
+            Ok(watcher::Event::Apply(node) | watcher::Event::InitApply(node)) => Some(convert::node(&node)),
+            Ok(watcher::Event::Delete(_) | watcher::Event::Init | watcher::Event::InitDone) | Err(_) => None,
+        };
+        let news = node.filter(|node| match node.lost {
+            true => lost.insert(node.name.clone()),
+            false => lost.remove(&node.name),
+        });
+        std::future::ready(Some(news.map(|node| Fed::Seen(What::Node(node)))))
+    });
+    fed.filter_map(std::future::ready).boxed()
 }
 
 /// The watch of one kind. While it is listed anew, what was on the list is counted, so that what is missing can be told.

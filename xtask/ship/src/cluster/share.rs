@@ -3,7 +3,7 @@
 
 use crate::cluster::feed::{Topic, feed};
 use crate::cluster::{Cluster, Fed};
-use crate::rollout::seen::{Event, Identity, Kind, What, WorkloadKind};
+use crate::rollout::seen::{Event, Identity, Kind, Node, What, WorkloadKind};
 use futures_util::Stream;
 use futures_util::stream::{BoxStream, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +33,8 @@ struct Hub {
 struct Shared {
     objects: BTreeMap<(Kind, String), What>,
     events: BTreeMap<String, Event>,
+    /// As they were last told of, by name.
+    nodes: BTreeMap<String, Node>,
     /// The last list.
     list: Option<What>,
     gone: BTreeSet<String>,
@@ -118,7 +120,8 @@ impl Shared {
     /// Tells a listener what is known, and then what happens.
     fn join(&mut self, names: Arc<[String]>, listener: UnboundedSender<Fed>) {
         let events = self.events.values().cloned().map(What::Event);
-        let known = self.objects.values().cloned().chain(self.list.clone()).chain(events);
+        let nodes = self.nodes.values().cloned().map(What::Node);
+        let known = self.objects.values().cloned().chain(self.list.clone()).chain(events).chain(nodes);
         for what in known.filter(|what| concerns(&names, what)) {
             let _ = listener.send(Fed::Seen(what));
         }
@@ -145,6 +148,7 @@ impl Shared {
             What::Revision(it) => self.object(Kind::Revision, &it.id, what),
             What::Pod(it) => self.object(Kind::Pod, &it.id, what),
             What::Event(event) => drop(self.events.insert(event.uid.clone(), event.clone())),
+            What::Node(node) => drop(self.nodes.insert(node.name.clone(), node.clone())),
             What::Gone { kind, uid } => self.lose(*kind, uid),
             What::Relisted { kind, version, uids } => {
                 let on_list: BTreeSet<&String> = uids.iter().collect();
@@ -184,7 +188,7 @@ fn identity(what: &What) -> Option<&Identity> {
         What::ReplicaSet(it) => Some(&it.id),
         What::Revision(it) => Some(&it.id),
         What::Pod(it) => Some(&it.id),
-        What::Event(_) | What::Gone { .. } | What::Relisted { .. } | What::Tick => None,
+        What::Event(_) | What::Node(_) | What::Gone { .. } | What::Relisted { .. } | What::Tick => None,
     }
 }
 
@@ -310,20 +314,24 @@ mod tests {
     #[tokio::test]
     async fn each_kind_is_fed_once_for_those_who_ask_for_it_and_a_listener_hears_all_of_its_own() {
         let feeds = Feeds::default();
-        let both = [Topic::Kind(Kind::Pod), Topic::Events];
+        let all = [Topic::Kind(Kind::Pod), Topic::Events, Topic::Nodes];
         let mut begun = Vec::new();
-        let mut first = feeds.listen("ns", &both, ["a"], |topic| {
+        let mut first = feeds.listen("ns", &all, ["a"], |topic| {
             begun.push(topic);
             let what = match topic {
                 Topic::Kind(_) => pod("a-1", 1),
                 Topic::Events => What::Event(Event { object: "Pod/a-1".into(), ..Event::default() }),
+                Topic::Nodes => What::Node(Node { name: "n1".into(), lost: true }),
             };
             stream::iter([Fed::Seen(what)]).chain(stream::pending()).boxed()
         });
         let mut second = feeds.listen("ns", &PODS, ["a"], |_| panic!("a second feed of the same kind"));
-        assert_eq!(begun, both);
-        assert_eq!(heard(&mut first).await.len(), 2);
+        assert_eq!(begun, all);
+        assert_eq!(heard(&mut first).await.len(), 3);
         assert_eq!(heard(&mut second).await, [pod("a-1", 1)]);
+        let mut late = feeds.listen("ns", &[Topic::Nodes], ["b"], |_| panic!("a second feed of nodes"));
+        let lost = What::Node(Node { name: "n1".into(), lost: true });
+        assert_eq!(heard(&mut late).await, [lost], "who comes later is told which nodes are lost");
     }
 
     #[test]

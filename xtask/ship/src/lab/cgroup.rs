@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 
 /// The group of all labs, below the root of each hierarchy.
 const ROOT: &str = "slipway.lab";
-/// A process that was killed is gone sooner than this, unless the kernel holds it.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A process that was killed is gone sooner than this, unless the kernel holds it. On a machine with sixty times more to do than it has
+/// processors, dying takes longer than ten seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]

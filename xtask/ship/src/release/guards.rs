@@ -291,8 +291,12 @@ fn when_and_what(env: &Environment, facts: &Facts, judged: &mut Judged) {
     }
 }
 
-/// What makes pods, and what no watch can see of it.
+/// What makes pods, and what no watch can see of it; and nodes, if they cannot be seen.
 fn unwatched(facts: &Facts, judged: &mut Judged) {
+    if facts.architectures.is_empty() {
+        let what = "of what architecture nodes are, and which are lost meanwhile: they may not be listed";
+        judged.not_checked.push(what.to_owned());
+    }
     for what in &facts.unwatched {
         judged.not_checked.push(format!("whether {what}"));
     }
@@ -482,13 +486,14 @@ pub(super) mod tests {
         let mut blind = facts();
         blind.image = Some(("r/a@sha256:00".into(), Look::Not("the registry asks who we are".into())));
         blind.labels.clear();
+        blind.architectures.clear();
         blind.unwatched.push("CronJob tidy works: its pods come later".into());
         let env = Environment { cluster_uid: None, account: Some("111122223333".into()), ..env() };
         let not = || Look::Not("no AWS credentials were found".to_owned());
         blind.cloud = Some(Cloud { account: not(), cluster: None, server: "https://c".into() });
         let judged = judge(&env, &blind);
         assert!(judged.refusals.is_empty());
-        assert_eq!(judged.not_checked.len(), 6, "{:?}", judged.not_checked);
+        assert_eq!(judged.not_checked.len(), 7, "{:?}", judged.not_checked);
         blind.image = None;
         assert!(judge(&env, &blind).not_checked.iter().any(|what| what.contains("no digest")));
     }

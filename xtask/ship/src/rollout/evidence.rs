@@ -187,9 +187,12 @@ fn of_target(objects: Vec<What>) -> Vec<What> {
                 owners.contains(owner) && owners.insert(id.uid.clone())
             }
             What::Pod(pod) => owners.contains(&pod.owner),
-            What::Revision(_) | What::Event(_) | What::Gone { .. } | What::Relisted { .. } | What::Tick => {
-                false
-            }
+            What::Revision(_)
+            | What::Event(_)
+            | What::Node(_)
+            | What::Gone { .. }
+            | What::Relisted { .. }
+            | What::Tick => false,
         })
         .collect()
 }
@@ -215,7 +218,12 @@ fn uid(object: &What) -> Option<&str> {
         What::Workload(it) => Some(&it.id.uid),
         What::ReplicaSet(it) => Some(&it.id.uid),
         What::Pod(it) => Some(&it.id.uid),
-        What::Revision(_) | What::Event(_) | What::Gone { .. } | What::Relisted { .. } | What::Tick => None,
+        What::Revision(_)
+        | What::Event(_)
+        | What::Node(_)
+        | What::Gone { .. }
+        | What::Relisted { .. }
+        | What::Tick => None,
     }
 }
 
@@ -227,6 +235,7 @@ fn worst(objects: &[What], failure: &Failure) -> Vec<Pod> {
         | What::ReplicaSet(_)
         | What::Revision(_)
         | What::Event(_)
+        | What::Node(_)
         | What::Gone { .. }
         | What::Relisted { .. }
         | What::Tick => None,

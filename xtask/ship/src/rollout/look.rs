@@ -75,6 +75,11 @@ impl State {
                 let message = format!("cannot have its pods created: {why}");
                 self.fault(&title, Rule::F9, *since, (grace, *since, 1), message)
             }));
+            // Until then nothing can move, and what its controller says of that is about the node.
+            if let Some(seen) = watched.seen.as_ref().filter(|seen| self.stranded(seen) > 0) {
+                watched.changed = self.now;
+                watched.given_up_before = given_up(seen).map(|condition| condition.since.clone());
+            }
             if !whole::is_ready(self, watched) {
                 faults.extend(self.stuck(watched, quiet_until));
             }

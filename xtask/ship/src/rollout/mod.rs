@@ -15,6 +15,7 @@ mod command;
 mod evidence;
 mod look;
 mod newest;
+mod nodes;
 mod record;
 mod replay;
 mod rules;

@@ -1,7 +1,7 @@
-//! Which pods count: those of the newest revision, and of them only those that neither end nor were put off their node. What an old
-//! revision or a node does says nothing about the new revision. Pure.
+//! Which pods count: those of the newest revision, and of them only those that neither end nor were put off their node nor are on
+//! one that is lost. What an old revision or a node does says nothing about the new revision. Pure.
 
-use crate::rollout::seen::{Pod, ReplicaSet, WorkloadKind};
+use crate::rollout::seen::{Pod, ReplicaSet, Workload, WorkloadKind};
 use crate::rollout::state::{State, Watched};
 use std::collections::BTreeMap;
 
@@ -27,8 +27,17 @@ impl State {
             }
             WorkloadKind::Job => (own, None),
         };
-        let pods = self.pods.get(owner).into_iter().flat_map(BTreeMap::values).filter(|pod| counts(pod));
+        let pods = self.pods.get(owner).into_iter().flat_map(BTreeMap::values);
+        let pods = pods.filter(|pod| counts(pod) && !self.nodes.lost(pod));
         Some(pods.filter(|pod| revision.is_none_or(|revision| pod.revision == revision)).collect())
+    }
+
+    /// How many pods of a workload, of any revision, are on nodes that are lost. The cluster replaces them when it gives them up.
+    pub(super) fn stranded(&self, seen: &Workload) -> usize {
+        let own = seen.id.uid.as_str();
+        let sets = self.sets.get(own).into_iter().flat_map(BTreeMap::keys).map(String::as_str);
+        let pods = sets.chain([own]).filter_map(|owner| self.pods.get(owner)).flat_map(BTreeMap::values);
+        pods.filter(|pod| counts(pod) && self.nodes.lost(pod)).count()
     }
 }
 

@@ -68,6 +68,7 @@ impl Recorder {
             | What::Revision(_)
             | What::Pod(_)
             | What::Event(_)
+            | What::Node(_)
             | What::Gone { .. }
             | What::Relisted { .. } => self.line(seen),
         }

@@ -32,6 +32,8 @@ pub enum What {
     Pod(Pod),
     /// An event was told, or told again.
     Event(Event),
+    /// A node was lost, or is back. One that was never told of is there.
+    Node(Node),
     /// An object was deleted.
     Gone {
         /// Its kind.
@@ -118,6 +120,15 @@ impl WorkloadKind {
     fn is_deployment(&self) -> bool {
         *self == WorkloadKind::Deployment
     }
+}
+
+/// A node, as far as its pods depend on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Whether the cluster does not hear from it, or it says that it cannot run pods.
+    pub lost: bool,
 }
 
 /// Who an object is.

@@ -13,6 +13,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, timeout_at};
 
+/// For one try: the pod that is asked may be on a node that has just died, and then another one is.
+const TRY: Duration = Duration::from_secs(6);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(300);
 /// Longer answers are not what was asked for.
@@ -132,18 +134,23 @@ pub async fn smoke(cluster: &Cluster, target: &SmokeTarget) -> Result<Smoked, Sm
     let end = begin + target.deadline;
     let mut last = SmokeError::NoPod(target.deployment.clone());
     for tries in 1.. {
-        match timeout_at(end, attempt(cluster, target)).await {
+        let until = end.min(Instant::now() + TRY);
+        match timeout_at(until, attempt(cluster, target, tries)).await {
             Ok(Ok((pod, sys_env))) => {
                 let took_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
                 return Ok(Smoked { pod, sys_env, build: target.build.clone(), tries, took_ms });
             }
-            Ok(Err(error)) if error.may_pass() && Instant::now() + PAUSE < end => last = error,
+            Ok(Err(error)) if error.may_pass() => last = error,
             Ok(Err(error)) => return Err(error),
             Err(_) if tries == 1 => {
-                let why = format!("no answer within {} s", target.deadline.as_secs());
-                return Err(SmokeError::NoAnswer { pod: target.deployment.clone(), path: "/healthz", why });
+                let why = format!("no answer within {} s", begin.elapsed().as_secs());
+                last = SmokeError::NoAnswer { pod: target.deployment.clone(), path: "/healthz", why };
             }
-            Err(_) => break,
+            // What an earlier try saw says more.
+            Err(_) => {}
+        }
+        if Instant::now() + PAUSE >= end {
+            break;
         }
         sleep(PAUSE).await;
     }
@@ -151,8 +158,12 @@ pub async fn smoke(cluster: &Cluster, target: &SmokeTarget) -> Result<Smoked, Sm
 }
 
 /// One try. Gives the pod and its `SYS_ENV`.
-async fn attempt(cluster: &Cluster, target: &SmokeTarget) -> Result<(String, String), SmokeError> {
-    let pod = ready_pod(cluster, target).await?;
+async fn attempt(
+    cluster: &Cluster,
+    target: &SmokeTarget,
+    tries: u32,
+) -> Result<(String, String), SmokeError> {
+    let pod = ready_pod(cluster, target, tries).await?;
     let stream = cluster.forward(&target.namespace, &pod, target.port).await?;
     let sys_env = healthz(stream, &pod, target).await?;
     if !target.build.is_empty() {
@@ -162,8 +173,8 @@ async fn attempt(cluster: &Cluster, target: &SmokeTarget) -> Result<(String, Str
     Ok((pod, sys_env))
 }
 
-/// A pod of the newest revision that is ready.
-async fn ready_pod(cluster: &Cluster, target: &SmokeTarget) -> Result<String, SmokeError> {
+/// A pod of the newest revision that is ready; with each try the next one.
+async fn ready_pod(cluster: &Cluster, target: &SmokeTarget, tries: u32) -> Result<String, SmokeError> {
     let kind = WorkloadKind::Deployment;
     let deployment = cluster.workload(&target.namespace, kind, &target.deployment).await?;
     let sets = cluster.replica_sets(&target.namespace).await?;
@@ -172,7 +183,9 @@ async fn ready_pod(cluster: &Cluster, target: &SmokeTarget) -> Result<String, Sm
     let newest = newest.filter(|_| deployment.observed >= deployment.generation);
     let pods = cluster.pods(&target.namespace).await?;
     let is = |pod: &&Pod| newest.is_some_and(|set| set.id.uid == pod.owner) && pod.is_ready();
-    let pod = pods.iter().find(is).map(|pod| pod.id.name.clone());
+    let ready: Vec<&Pod> = pods.iter().filter(is).collect();
+    let next = usize::try_from(tries).unwrap_or_default().checked_rem(ready.len());
+    let pod = next.map(|next| ready[next].id.name.clone());
     pod.ok_or_else(|| SmokeError::NoPod(target.deployment.clone()))
 }
 

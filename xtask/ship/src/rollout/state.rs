@@ -4,6 +4,7 @@
 //! Which pods count is in `newest`, what is wrong with them in `look`, when all is as it should be in `whole`.
 
 use crate::rollout::look::{Fault, given_up};
+use crate::rollout::nodes::Nodes;
 use crate::rollout::rules::Rule;
 use crate::rollout::seen::{
     Event, Kind, Millis, Pod, ReplicaSet, Revision, Seen, What, Workload, WorkloadKind,
@@ -32,6 +33,7 @@ pub struct State {
     kinds: BTreeSet<Kind>,
     listed: BTreeSet<Kind>,
     gone: BTreeSet<String>,
+    pub(super) nodes: Nodes,
     pub(super) signs: Vec<Fault>,
     soak: Option<Soak>,
     decided: Option<Verdict>,
@@ -86,6 +88,7 @@ impl State {
             told: BTreeMap::new(),
             listed: BTreeSet::new(),
             gone: BTreeSet::new(),
+            nodes: Nodes::default(),
             signs: Vec::new(),
             soak: None,
             decided: None,
@@ -112,6 +115,10 @@ impl State {
             }
             What::Event(event) => {
                 self.event(event);
+                None
+            }
+            What::Node(node) => {
+                self.nodes.see(node);
                 None
             }
             What::Gone { kind, uid } => self.remove(*kind, uid),

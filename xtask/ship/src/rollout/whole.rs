@@ -91,6 +91,10 @@ pub(super) fn progress(state: &State, watched: &Watched) -> String {
     if let Some(old) = seen.total.checked_sub(seen.updated + seen.kept).filter(|old| *old > 0) {
         text.push_str(&format!(", {old} old to go"));
     }
+    let stranded = state.stranded(seen);
+    if stranded > 0 {
+        text.push_str(&format!(", {stranded} on a node that is lost"));
+    }
     if let Some(pod) = pods.iter().find(|pod| !runs(watched, pod) && pod.is_ready()) {
         text.push_str(&format!(", {} runs another image than approved", pod.id.name));
     }

@@ -1,7 +1,8 @@
 //! The admission policies of charts/guardrails, decided by a real API server. What they say of pods is compared with what the built-in
 //! Pod Security admission of the same server says.
 
-use crate::support::{Lab, eventually};
+use crate::inside::eventually;
+use crate::support::Lab;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -16,7 +17,7 @@ type Said = Option<String>;
 
 /// A lab with four namespaces: two environments, one without, and one in which the built-in admission refuses.
 fn guarded(mode: &str) -> Lab {
-    let lab = Lab::up(&format!("guard-{mode}"), 1);
+    let lab = Lab::up(&format!("g-{mode}"), 1);
     for namespace in ["dev", "prod", "unlabelled", "builtin"] {
         lab.kubectl(&["create", "namespace", namespace]);
     }

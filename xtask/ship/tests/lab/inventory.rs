@@ -1,20 +1,21 @@
-//! All that a lab could leave on a machine, as sets that are compared.
+//! All that a lab could leave on a machine, as sets that are compared. What belongs to other labs is left out, so that they may come
+//! and go meanwhile; everything else counts, whoever it seems to belong to: a leak has lost its owner.
 
-use crate::support::{lab, name};
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+/// What comes and goes on any machine that is in use; of these only what is new is a leak.
+const MOVING: [&str; 4] = ["control groups", "listening", "namespaces", "programs of a lab"];
+
 /// Everything, by kind.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Inventory(BTreeMap<&'static str, BTreeSet<String>>);
 
 impl Inventory {
-    /// Looks.
-    pub(crate) fn take() -> Inventory {
-        let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    /// Looks, for the lab of this name.
+    pub(crate) fn take(lab: &str) -> Inventory {
         let said = |program: &str, args: &[&str]| {
             Command::new(program)
                 .args(args)
@@ -22,39 +23,30 @@ impl Inventory {
                 .map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned())
         };
         let lines = |text: String| -> BTreeSet<String> { text.lines().map(str::to_owned).collect() };
-        let listening = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| {
-            let text = text(path);
-            let sockets = text.lines().filter(|line| line.split_whitespace().nth(3) == Some("0A"));
-            sockets.filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect::<Vec<_>>()
-        });
-        let theirs = ports_of_others();
-        let mut groups = names(Path::new("/sys/fs/cgroup"), 9);
-        groups.retain(|group| !of_others(group));
         let mut kinds = BTreeMap::from([
             ("mounts", mounts(&text("/proc/self/mountinfo"))),
             ("interfaces", names(Path::new("/sys/class/net"), 1)),
             ("routes", lines(said("ip", &["route", "show", "table", "all"]))),
             ("addresses", lines(said("ip", &["-brief", "address"]))),
             ("packet filter", lines(said("nft", &["list", "ruleset"]))),
-            ("listening", listening.concat().into_iter().filter(|socket| !theirs.contains(socket)).collect()),
             ("network namespaces by name", names(Path::new("/run/netns"), 1)),
-            ("control groups", groups),
+            ("control groups", groups(lab)),
+            ("listening", BTreeSet::new()),
             ("programs of a lab", BTreeSet::new()),
             ("namespaces", BTreeSet::new()),
         ]);
         for folder in ["/run", "/etc", "/opt", "/var/lib", "/var/log", "/var/run", "/dev"] {
             kinds.entry("files").or_default().extend(names(Path::new(folder), 2));
         }
+        // Each terminal that somebody opens has a file there.
+        kinds.entry("files").or_default().retain(|path| !path.starts_with("/dev/pts/"));
+        let mut sockets = BTreeSet::new();
         for process in fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
-            let Ok(name) = process.file_name().into_string() else { continue };
-            if !name.bytes().all(|byte| byte.is_ascii_digit()) {
-                continue;
-            }
+            let Ok(pid) = process.file_name().into_string() else { continue };
             // A dead process is nothing but a number until whoever adopted it buries it.
-            if process_state(&name).is_none_or(|state| state == 'Z' || state == 'X') {
-                continue;
-            }
-            if text(&format!("/proc/{name}/cgroup")).lines().any(of_others) {
+            let lives = |pid: &str| process_state(pid).is_some_and(|state| state != 'Z' && state != 'X');
+            if !pid.bytes().all(|byte| byte.is_ascii_digit()) || !lives(&pid) || works_for_another(&pid, lab)
+            {
                 continue;
             }
             for kind in ["mnt", "net", "pid", "uts", "ipc"] {
@@ -64,48 +56,95 @@ impl Inventory {
             }
             let program = fs::read_link(process.path().join("exe")).unwrap_or_default().display().to_string();
             if program.contains("slipway/lab/") || program.ends_with("/runc") {
-                kinds.entry("programs of a lab").or_default().insert(format!("{name} {program}"));
+                kinds.entry("programs of a lab").or_default().insert(format!("{pid} {program}"));
+                sockets.extend(links(&process.path().join("fd")));
             }
         }
+        kinds.insert("listening", listening(&sockets));
         Inventory(kinds)
     }
 
-    /// What is in one and not in the other.
-    pub(crate) fn difference(&self, other: &Inventory) -> Vec<String> {
-        let kinds = self.0.iter().zip(other.0.values());
-        kinds
-            .flat_map(|((kind, one), other)| {
-                one.symmetric_difference(other).map(move |item| format!("{kind}: {item}"))
-            })
-            .collect()
-    }
-
-    /// The kinds in which the two differ.
-    pub(crate) fn kinds(&self, other: &Inventory) -> Vec<&'static str> {
-        self.0.iter().filter(|(kind, one)| other.0[*kind] != **one).map(|(kind, _)| *kind).collect()
+    /// What was left by the time of `later`, or is missing since.
+    pub(crate) fn left(&self, later: &Inventory) -> Vec<String> {
+        let of = |(kind, before): (&&'static str, &BTreeSet<String>)| {
+            let now = &later.0[*kind];
+            let gone = before.difference(now).filter(|_| !MOVING.contains(kind));
+            let items = now.difference(before).chain(gone);
+            items.map(|item| format!("{kind}: {item}")).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(of).collect()
     }
 }
 
-/// Whether a control group is of a lab that these tests did not make. The machine may have some.
-fn of_others(group: &str) -> bool {
-    group.split_once("/slipway.lab/").is_some_and(|(_, lab)| !lab.starts_with(&name("")))
+/// The control groups of labs, those of others left out. The folder of all is theirs as long as one of them is in it.
+fn groups(lab: &str) -> BTreeSet<String> {
+    let mut groups = names(Path::new("/sys/fs/cgroup"), 9);
+    let theirs: BTreeSet<String> = groups.iter().filter(|group| of_another(group, lab)).cloned().collect();
+    groups.retain(|group| {
+        let shared = group.ends_with("/slipway.lab");
+        let is_theirs =
+            |theirs: &String| theirs == group || shared && theirs.starts_with(&format!("{group}/"));
+        !theirs.iter().any(is_theirs)
+    });
+    // Whoever else makes groups is no lab.
+    groups.retain(|group| group.contains("/slipway.lab"));
+    groups
 }
 
-/// Where labs that these tests did not make listen, as the kernel writes it.
-fn ports_of_others() -> BTreeSet<String> {
-    let output = lab(&["status", "--json"]).output().unwrap();
-    let all: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
-    let others = all.iter().filter(|lab| lab["name"].as_str().is_some_and(|lab| !lab.starts_with(&name(""))));
-    let ports = others
-        .flat_map(|lab| ["server", "registry"].map(|what| lab[what].as_str().unwrap_or_default().to_owned()));
-    let ports = ports.filter_map(|address| address.rsplit_once(':')?.1.parse::<u16>().ok());
-    ports.map(|port| format!("0100007F:{port:04X}")).collect()
+/// Whether a control group is of another lab.
+fn of_another(group: &str, lab: &str) -> bool {
+    let below = group.split_once("/slipway.lab/").map(|(_, below)| below);
+    below.is_some_and(|below| below.split('/').next() != Some(lab))
+}
+
+/// Whether a process belongs to another lab: by its control group, or because it or somebody above it is a command on one.
+fn works_for_another(pid: &str, lab: &str) -> bool {
+    if text(&format!("/proc/{pid}/cgroup")).lines().any(|group| of_another(group, lab)) {
+        return true;
+    }
+    let mut above = Some(pid.to_owned());
+    while let Some(pid) = above {
+        let said = text(&format!("/proc/{pid}/cmdline"));
+        let mut words = said.split('\0');
+        let is_ours = words.next().is_some_and(|program| program.ends_with("xtask-ship"));
+        if is_ours && words.next() == Some("lab") && !said.split('\0').any(|word| word == lab) {
+            return true;
+        }
+        let parent = stat(&pid).and_then(|fields| fields.split(' ').nth(1).map(str::to_owned));
+        above = parent.filter(|parent| parent != "0");
+    }
+    false
+}
+
+/// Where the host listens on these sockets.
+fn listening(sockets: &BTreeSet<String>) -> BTreeSet<String> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(text).concat();
+    let lines = tables.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let ours = lines.filter(|fields| {
+        let socket = fields.get(9).map(|inode| format!("socket:[{inode}]"));
+        fields.get(3) == Some(&"0A") && socket.is_some_and(|socket| sockets.contains(&socket))
+    });
+    ours.map(|fields| fields[1].to_owned()).collect()
+}
+
+fn text(path: &str) -> String {
+    fs::read(path).map_or(String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What the links of a folder lead to.
+fn links(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries.filter_map(|entry| Some(fs::read_link(entry.path()).ok()?.display().to_string())).collect()
 }
 
 /// The letter of a process's state; none if it is gone.
 pub(crate) fn process_state(pid: &str) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.chars().next()
+    stat(pid)?.chars().next()
+}
+
+/// The fields of a process after its name, which may hold anything: state, parent and so on.
+fn stat(pid: &str) -> Option<String> {
+    Some(text(&format!("/proc/{pid}/stat")).rsplit_once(") ")?.1.to_owned())
 }
 
 /// Mounts without their numbers, which the system counts on.

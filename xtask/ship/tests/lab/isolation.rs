@@ -1,12 +1,11 @@
 //! Labs beside each other, and machines that cannot have one.
 
-use crate::support::{Lab, lab, share};
+use crate::support::{Lab, lab};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 #[test]
 fn two_labs_with_the_same_addresses_do_not_meet() {
-    let _machine = share();
     let one = Lab::up("one", 1);
     let two = Lab::up("two", 1);
     one.serve(1);

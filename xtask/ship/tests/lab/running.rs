@@ -1,11 +1,11 @@
 //! What a lab is for: pods run, services answer, nodes are drained, die and come back.
 
+use crate::inside::eventually;
 use crate::inventory::process_state;
-use crate::support::{Lab, eventually, share};
+use crate::support::Lab;
 
 #[test]
 fn an_unprivileged_pod_of_a_local_image_runs_and_its_service_answers_by_address_and_by_name() {
-    let _machine = share();
     let lab = Lab::up("pod", 1);
     let status = lab.status();
     assert_eq!(status["ready"], true, "{status:#}");
@@ -40,7 +40,6 @@ fn an_unprivileged_pod_of_a_local_image_runs_and_its_service_answers_by_address_
 
 #[test]
 fn a_drained_node_gives_its_pods_to_the_other_and_the_service_answers() {
-    let _machine = share();
     let lab = Lab::up("drain", 2);
     lab.serve(2);
     assert_eq!(lab.nodes_of_pods(), ["n1", "n2"], "spread over the zones");
@@ -53,7 +52,6 @@ fn a_drained_node_gives_its_pods_to_the_other_and_the_service_answers() {
 
 #[test]
 fn a_zone_without_power_is_seen_and_comes_back_with_its_disk() {
-    let _machine = share();
     let lab = Lab::up("zone", 2);
     lab.serve(2);
     let lost = lab.pid("n2");

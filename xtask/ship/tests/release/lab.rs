@@ -1,5 +1,7 @@
 //! A lab with images in its registry, and a repository whose environments are namespaces of it.
 
+use crate::service::{root, service};
+use crate::support::{self, succeeds};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
@@ -9,13 +11,14 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// One lab at a time: a test that looks at the clock must not meet another's load.
 static MACHINE: Mutex<()> = Mutex::new(());
 
 /// A lab that is taken down when the test ends, however it ends.
 pub(crate) struct Lab {
-    name: String,
+    pub(crate) lab: support::Lab,
     folder: tempfile::TempDir,
     _alone: MutexGuard<'static, ()>,
     /// What images of this lab are called before the last slash.
@@ -37,20 +40,17 @@ pub(crate) struct Said {
 impl Lab {
     /// A lab with these environments: name, and what else pipeline.yaml says of it.
     pub(crate) fn up(name: &str, environments: &[(String, String)]) -> Lab {
+        Lab::of(name, 1, environments)
+    }
+
+    /// The same with so many nodes. What pipeline.yaml says of an environment stands before what is usual here.
+    pub(crate) fn of(name: &str, nodes: u8, environments: &[(String, String)]) -> Lab {
         let alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = format!("{name}{}", std::process::id());
-        run(program().args(["lab", "up", "--name", &name]));
+        let root = root();
         let folder = tempfile::tempdir().unwrap();
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let mut lab = Lab {
-            name,
-            folder,
-            _alone: alone,
-            registry: String::new(),
-            good: Default::default(),
-            bad: String::new(),
-        };
-        let (service, crashing) = (service(&root), lab.crashing());
+        let (registry, good, bad) = Default::default();
+        let mut lab = Lab { lab: support::Lab::up(name, nodes), folder, _alone: alone, registry, good, bad };
+        let (service, crashing) = (service(), lab.crashing());
         // Bytes after the end of a program change its digest and nothing else.
         let other = lab.path("other");
         let mut bytes = std::fs::read(&service).unwrap();
@@ -62,24 +62,26 @@ impl Lab {
         lab.good = [first, lab.load(&other, "second").1];
         lab.bad = lab.load(&crashing, "bad").1;
 
-        std::fs::write(
-            lab.path("kubeconfig"),
-            run(program().args(["lab", "kubeconfig", "--name", &lab.name])),
-        )
-        .unwrap();
+        std::fs::copy(lab.lab.kubeconfig(), lab.path("kubeconfig")).unwrap();
         std::fs::create_dir(lab.path("app")).unwrap();
         std::fs::copy(root.join("tools.lock"), lab.path("tools.lock")).unwrap();
         copy(&root.join("charts/app"), &lab.path("charts/app"));
         let mut text = format!(
-            "version: 1\nproject: hello\nregistry: {registry}\nservices:\n  hello: {{ path: app, language: other, chart: charts/app }}\n\
-             environments:\n"
+            "version: 1\nproject: hello\nregistry: {}\nservices:\n  hello: {{ path: app, language: other, chart: charts/app }}\n\
+             environments:\n",
+            lab.registry
         );
         for (environment, more) in environments {
-            let _ = writeln!(
+            let _ = write!(
                 text,
-                "  {environment}: {{ namespace: {environment}, label: dev, values: values.dev.yaml, kubeconfig: kubeconfig, \
-                 budgets: {{ soak: 1s, watch: 2m }}{more} }}"
+                "  {environment}: {{ namespace: {environment}, label: dev, kubeconfig: kubeconfig{more}"
             );
+            for (field, usual) in [("values", "values.dev.yaml"), ("budgets", "{ soak: 1s, watch: 2m }")] {
+                if !more.contains(&format!("{field}:")) {
+                    let _ = write!(text, ", {field}: {usual}");
+                }
+            }
+            text.push_str(" }\n");
             lab.namespace(environment);
         }
         std::fs::write(lab.path("pipeline.yaml"), text).unwrap();
@@ -91,12 +93,15 @@ impl Lab {
         self.folder.path().join(name)
     }
 
+    /// Writes a file of values of the chart, for environments that name it.
+    pub(crate) fn values(&self, file: &str, text: &str) {
+        std::fs::write(self.path("charts/app").join(file), text).unwrap();
+    }
+
     /// Registry and digest.
     fn load(&self, program_file: &Path, tag: &str) -> (String, String) {
-        let reference = format!("hello:{tag}");
-        let args = ["lab", "load", "--name", &self.name, program_file.to_str().unwrap(), &reference];
-        let said = run(program().args(args));
-        let (image, digest) = said.trim().split_once('@').unwrap();
+        let said = self.lab.load(program_file, &format!("hello:{tag}"));
+        let (image, digest) = said.split_once('@').unwrap();
         (image.rsplit_once('/').unwrap().0.to_owned(), digest.to_owned())
     }
 
@@ -106,18 +111,13 @@ impl Lab {
         std::fs::write(&source, "fn main() { panic!(\"no database\") }").unwrap();
         let mut rustc = Command::new("rustc");
         rustc.args(["-O", "-C", "target-feature=+crt-static", "--target", "x86_64-unknown-linux-gnu", "-o"]);
-        run(rustc.args([&program, &source]));
+        succeeds(rustc.args([&program, &source]));
         program
     }
 
     /// Asks the cluster, without this program. A client a question, because threads ask too.
     pub(crate) fn ask<T>(&self, question: impl AsyncFnOnce(Client) -> T) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let file = Kubeconfig::read_from(self.path("kubeconfig")).unwrap();
-            let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
-            question(Client::try_from(config).unwrap()).await
-        })
+        connected(&self.path("kubeconfig"), question)
     }
 
     fn namespace(&self, name: &str) {
@@ -129,7 +129,7 @@ impl Lab {
 
     /// Takes the power of a node, or gives it back.
     pub(crate) fn power(&self, power: &str, node: &str) {
-        run(program().args(["lab", "node", power, node, "--name", &self.name]));
+        self.lab.run(&["node", power, node]);
     }
 
     /// How many pods there are.
@@ -148,7 +148,7 @@ impl Lab {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = program();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask-ship"));
         // As on a laptop, whatever this machine is: in CI a protected environment asks somebody else.
         command.args(args).current_dir(self.folder.path()).env_remove("GITHUB_ACTIONS").stdin(Stdio::null());
         command
@@ -186,39 +186,51 @@ impl Lab {
 
     /// What `status` knows.
     pub(crate) fn status(&self, environment: &str) -> Value {
-        let said = self.say(&["status", "--env", environment, "--json"]);
+        let mut said = self.say(&["status", "--env", environment, "--json"]);
+        // The cluster of a machine that is busy may not answer in time; asking again changes nothing.
+        for _ in 0..5 {
+            if said.code != 20 {
+                break;
+            }
+            said = self.say(&["status", "--env", environment, "--json"]);
+        }
         serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:?}"))
     }
 
     /// The phase that the journal of an environment names, asked without this program.
     pub(crate) fn phase(&self, namespace: &str) -> Option<String> {
-        let name = "slipway-journal-hello";
-        let map =
-            self.ask(async |client| Api::<ConfigMap>::namespaced(client, namespace).get_opt(name).await);
-        let record: Value = serde_json::from_str(map.ok()??.data?.get("journal.json")?).ok()?;
-        Some(record["phase"].as_str()?.to_owned())
+        self.ask(async |client| phase(&Api::namespaced(client, namespace)).await)
+    }
+
+    /// Waits until the journal of an environment names a phase, as long as that makes sense. Says whether it did.
+    pub(crate) fn reaches(&self, namespace: &str, wanted: &str, mut go_on: impl FnMut() -> bool) -> bool {
+        self.ask(async |client| {
+            let journals = Api::namespaced(client, namespace);
+            while go_on() {
+                if phase(&journals).await.as_deref() == Some(wanted) {
+                    return true;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            false
+        })
     }
 }
 
-impl Drop for Lab {
-    fn drop(&mut self) {
-        let _ = program().args(["lab", "down", "--name", &self.name]).output();
-    }
+async fn phase(journals: &Api<ConfigMap>) -> Option<String> {
+    let map = journals.get_opt("slipway-journal-hello").await.ok()??;
+    let record: Value = serde_json::from_str(map.data?.get("journal.json")?).ok()?;
+    Some(record["phase"].as_str()?.to_owned())
 }
 
-/// The service as one static program.
-fn service(root: &Path) -> PathBuf {
-    let target = root.join("target/faults");
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--locked", "--release", "--package", "app", "--features", "faults"]);
-    cargo.args(["--target", "x86_64-unknown-linux-gnu"]).current_dir(root);
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").env("CARGO_TARGET_DIR", &target);
-    run(&mut cargo);
-    target.join("x86_64-unknown-linux-gnu/release/app")
-}
-
-fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_xtask-ship"))
+/// Does something with a client of its own.
+pub(crate) fn connected<T>(kubeconfig: &Path, work: impl AsyncFnOnce(Client) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let file = Kubeconfig::read_from(kubeconfig).unwrap();
+        let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
+        work(Client::try_from(config).unwrap()).await
+    })
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -231,11 +243,4 @@ fn copy(from: &Path, to: &Path) {
             std::fs::copy(item.path(), to).unwrap();
         }
     }
-}
-
-/// Runs what must succeed, and gives what it answered.
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }

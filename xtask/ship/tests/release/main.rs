@@ -10,11 +10,21 @@
 )]
 
 mod approval;
+mod asking;
 #[path = "../../src/net/fake.rs"]
 mod fake;
+#[path = "../support/inside.rs"]
+mod inside;
 mod killing;
 mod lab;
 mod ladder;
+mod meanwhile;
+mod requests;
+#[path = "../support/service.rs"]
+mod service;
 mod set;
 mod smoke;
 mod story;
+#[path = "../support/lab.rs"]
+mod support;
+mod zones;

@@ -109,11 +109,7 @@ fn stopped(lab: &Lab) {
         let digest = if round < 4 { &lab.good[(round + 1) % 2] } else { &lab.bad };
         let mut child = lab.start(&["deploy", "--env", "dev", "--digest", digest]);
         let deadline = Instant::now() + Duration::from_secs(20);
-        while lab.phase("dev").as_deref() != Some(phase) && Instant::now() < deadline {
-            if child.try_wait().unwrap().is_some() {
-                break;
-            }
-        }
+        lab.reaches("dev", phase, || Instant::now() < deadline && child.try_wait().unwrap().is_none());
         let pid = rustix::process::Pid::from_child(&child);
         let asked = Instant::now();
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);

@@ -1,14 +1,14 @@
 //! A lab with the service in it, and namespaces in which rollouts are tried.
 
+use crate::service::service;
+use crate::support;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind, ObjectMeta};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 use std::time::Duration;
 use xtask_core::cancel::CancelSource;
 use xtask_core::redact::Redactor;
@@ -16,36 +16,29 @@ use xtask_ship::cluster::{self, Cluster};
 use xtask_ship::rollout::seen::WorkloadKind;
 use xtask_ship::rollout::{self, Expected, Graces, Options, Target, Verdict};
 
-/// A lab that is taken down when the test ends, however it ends.
+/// A lab with the service in it.
 pub(crate) struct Lab {
-    name: String,
+    _lab: support::Lab,
     pub(crate) image: String,
     /// The same for another kind of processor.
     pub(crate) foreign: String,
     pub(crate) cluster: Cluster,
-    pub(crate) kubeconfig: PathBuf,
 }
 
 impl Lab {
-    pub(crate) async fn up() -> Lab {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("r{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        run(lab(&["up", "--name", &name]));
+    /// No other test may use the same word.
+    pub(crate) async fn up(of: &str) -> Lab {
+        let lab = support::Lab::up(of, 1);
         let program = service();
-        let load = |program: &Path, tag: &str| {
-            run(lab(&["load", "--name", &name, program.to_str().unwrap(), tag])).trim().to_owned()
-        };
-        let image = load(&program, "app:faults");
+        let image = lab.load(&program, "app:faults");
         let mut elf = std::fs::read(&program).unwrap();
         // The field of the header that says which processor it is for; this one is nobody's.
         elf[18..20].copy_from_slice(&[0xfe, 0xca]);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("app"), elf).unwrap();
-        let foreign = load(&folder.path().join("app"), "app:foreign");
-        let kubeconfig = std::env::temp_dir().join(format!("{name}.kubeconfig"));
-        std::fs::write(&kubeconfig, run(lab(&["kubeconfig", "--name", &name]))).unwrap();
-        let cluster = cluster::connect(Some(&kubeconfig), None).await.unwrap();
-        Lab { name, image, foreign, cluster, kubeconfig }
+        let foreign = lab.load(&folder.path().join("app"), "app:foreign");
+        let cluster = cluster::connect(Some(&lab.kubeconfig()), None).await.unwrap();
+        Lab { _lab: lab, image, foreign, cluster }
     }
 
     /// A namespace of its own.
@@ -56,13 +49,6 @@ impl Lab {
         let metadata = ObjectMeta { name: Some(name.to_owned()), labels, ..ObjectMeta::default() };
         api.create(&PostParams::default(), &Namespace { metadata, ..Namespace::default() }).await.unwrap();
         Place { lab: self, name: name.to_owned() }
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.kubeconfig);
-        let _ = lab(&["down", "--name", &self.name]).output();
     }
 }
 
@@ -193,28 +179,4 @@ fn running(pod: &str) -> Option<rustix::process::Pid> {
             && std::fs::read(process.join("comm")).is_ok_and(|name| name == b"app\n")
     });
     rustix::process::Pid::from_raw(found?.file_name()?.to_str()?.parse().ok()?)
-}
-
-/// The service with its faults, as one static program.
-fn service() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let target = root.join("target/faults");
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--locked", "--release", "--package", "app", "--features", "faults"]);
-    cargo.args(["--target", "x86_64-unknown-linux-gnu"]).current_dir(&root);
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").env("CARGO_TARGET_DIR", &target);
-    run(cargo);
-    target.join("x86_64-unknown-linux-gnu/release/app")
-}
-
-fn lab(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask-ship"));
-    command.arg("lab").args(args);
-    command
-}
-
-fn run(mut command: Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }

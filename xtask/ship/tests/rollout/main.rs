@@ -12,3 +12,9 @@ mod recordings;
 mod lab;
 #[cfg(feature = "real-tools")]
 mod real;
+#[cfg(feature = "real-tools")]
+#[path = "../support/service.rs"]
+mod service;
+#[cfg(feature = "real-tools")]
+#[path = "../support/lab.rs"]
+mod support;

@@ -163,6 +163,10 @@ async fn tried(lab: &Lab, folder: &Path, (case, name, comes): (Case, &str, Comes
     }
     release(&place, case).await;
     let mut target = place.target(&GRACES).await;
+    if matches!(case, Case::CrashLater | Case::LivenessKills) {
+        // It must not become good before it becomes bad.
+        target.soak_ms = 30_000;
+    }
     if matches!(case, Case::ImageMissing | Case::WrongPlatform) {
         target.workloads[0].images.clear();
     }
@@ -215,7 +219,7 @@ async fn smoked(lab: &Lab, place: &Place<'_>) -> Option<String> {
 async fn each_fault_is_decided_by_its_own_rule_and_what_is_none_passes() {
     let keep = std::env::var_os("UPDATE_RECORDINGS").is_some();
     let folder = tempfile::tempdir().unwrap();
-    let lab = Lab::up().await;
+    let lab = Lab::up("faults").await;
     let only = std::env::var("ONLY").unwrap_or_default();
     let cases = CASES.into_iter().filter(|(_, name, _)| name.contains(&only));
     let tries = futures_util::stream::iter(cases.map(|case| tried(&lab, folder.path(), case)));
@@ -234,7 +238,7 @@ async fn each_fault_is_decided_by_its_own_rule_and_what_is_none_passes() {
 
 #[tokio::test]
 async fn twenty_deployments_are_one_rollout_of_which_one_bad_one_decides() {
-    let lab = Lab::up().await;
+    let lab = Lab::up("set").await;
     let place = lab.namespace("set").await;
     let name = |number: usize| format!("hello-{number}");
     let object = |number: usize, fault: &str| {

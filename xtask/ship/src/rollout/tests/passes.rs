@@ -3,8 +3,8 @@
 use super::scene::{
     BUDGET, SOAK, Scene, condition, crashed, exit, new_in, pod, probe, ready, running, set, target, waiting,
 };
-use crate::rollout::seen::{Kind, What};
-use crate::rollout::{Expected, Target, Verdict};
+use crate::rollout::seen::{Kind, Node, Pod, What};
+use crate::rollout::{Expected, Rule, Target, Verdict};
 
 #[test]
 fn a_rollout_that_completes_is_good_after_its_soak_and_not_before() {
@@ -114,6 +114,71 @@ fn pods_that_end_or_were_put_off_their_node_do_not_count() {
         scene.see(20_000, What::Gone { kind: Kind::Pod, uid: "bad".to_owned() });
         assert!(matches!(scene.at(20_000 + SOAK), Verdict::Good(_)), "{}", scene.state.waits_for());
     }
+}
+
+fn node(lost: bool) -> What {
+    What::Node(Node { name: "n3".to_owned(), lost })
+}
+
+/// On the node that is lost in these tests.
+fn stranded(mut pod: Pod) -> Pod {
+    pod.node = "n3".to_owned();
+    pod
+}
+
+#[test]
+fn a_pod_on_a_lost_node_is_no_sign_and_what_cannot_move_meanwhile_is_waited_for() {
+    let mut scene = Scene::new();
+    let mut silent = running("new-0", "new");
+    silent.containers[0].readiness = Some(probe(1, 3));
+    scene.pod(1000, stranded(silent));
+    scene.see(2000, node(true));
+    assert_eq!(scene.at(100_000), Verdict::Watching, "not ready for long, and no fault of its own");
+    // The controller of the Deployment cannot know that either.
+    let gave_up = condition("Progressing", "False", "ProgressDeadlineExceeded", "");
+    scene.deployment(300_000, |it| it.conditions = vec![gave_up]);
+    assert_eq!(scene.at(400_000), Verdict::Watching, "{}", scene.state.waits_for());
+    assert!(scene.state.waits_for().contains("1 on a node that is lost"), "{}", scene.state.waits_for());
+    // The cluster gives the pod up, and makes another one.
+    let mut given_up = stranded(running("new-0", "new"));
+    given_up.ending = true;
+    scene.pod(400_000, given_up);
+    scene.pod(400_000, pod("new-2", "new"));
+    assert_eq!(scene.at(401_000), Verdict::Watching, "{}", scene.state.waits_for());
+    scene.see(402_000, What::Gone { kind: Kind::Pod, uid: "new-0".to_owned() });
+    scene.pod(402_000, ready("new-2", "new"));
+    scene.pod(402_000, ready("new-1", "new"));
+    for number in 0..2 {
+        scene.see(402_000, What::Gone { kind: Kind::Pod, uid: format!("old-{number}") });
+    }
+    scene.set(402_000, "old", 1, 0);
+    scene.set(402_000, "new", 2, 2);
+    scene.deployment(402_000, |it| {
+        it.conditions.clear();
+        (it.total, it.updated, it.ready, it.available) = (2, 2, 2, 2);
+    });
+    assert!(matches!(scene.at(402_000 + SOAK), Verdict::Good(_)), "{}", scene.state.waits_for());
+}
+
+#[test]
+fn a_node_that_is_back_excuses_nothing() {
+    let mut scene = Scene::new();
+    let bad = stranded(crashed(2, exit(1, "Error", "")));
+    scene.see(1000, node(true));
+    scene.pod(1000, bad);
+    assert_eq!(scene.at(60_000), Verdict::Watching);
+    scene.see(60_000, node(false));
+    assert_eq!(scene.failed(60_000).rule, Rule::F6);
+}
+
+#[test]
+fn a_pod_of_the_revision_before_on_a_lost_node_keeps_time_from_passing_too() {
+    let mut scene = Scene::new();
+    scene.pod(0, stranded(ready("old-0", "old")));
+    scene.see(1000, node(true));
+    assert_eq!(scene.at(600_000), Verdict::Watching, "nothing could move for ten minutes");
+    scene.see(600_000, What::Gone { kind: Kind::Pod, uid: "old-0".to_owned() });
+    assert_eq!(scene.fails_at(840_000).rule, Rule::F13, "from when it could");
 }
 
 #[test]

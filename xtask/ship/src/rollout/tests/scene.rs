@@ -73,7 +73,7 @@ impl Scene {
             What::ReplicaSet(it) => it.id.version = version,
             What::Pod(it) => it.id.version = version,
             What::Revision(it) => it.id.version = version,
-            What::Event(_) | What::Gone { .. } | What::Relisted { .. } | What::Tick => {}
+            What::Event(_) | What::Node(_) | What::Gone { .. } | What::Relisted { .. } | What::Tick => {}
         }
         assert!(at >= self.at, "a scene is told in order");
         self.at = at;

@@ -45,7 +45,7 @@ impl Scene {
         match &mut what {
             What::Workload(it) => it.id.version = self.version,
             What::Pod(it) => it.id.version = self.version,
-            What::ReplicaSet(_) | What::Revision(_) | What::Event(_) => {}
+            What::ReplicaSet(_) | What::Revision(_) | What::Event(_) | What::Node(_) => {}
             What::Gone { .. } | What::Relisted { .. } | What::Tick => {}
         }
         let state = std::mem::replace(&mut self.state, State::new(target()));
