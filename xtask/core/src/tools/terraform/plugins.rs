@@ -98,7 +98,8 @@ async fn build(cx: &Cx, folder: &str, program: &Path, platform: &str) -> Result<
         .split_once('_')
         .ok_or_else(|| unreadable(format!("`{platform}` is not the name of a platform")))?;
     let call = Call::new(cx.program(GO)?)
-        .args(["build", "-trimpath", "-o"])
+        // As tools are built: Go then finds its own library compiled.
+        .args(["build", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags=-s -w", "-o"])
         .arg(program)
         .arg(".")
         .directory(cx.root().join(folder))
