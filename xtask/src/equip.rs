@@ -73,23 +73,26 @@ impl Equipment {
         (equipment, missing)
     }
 
-    /// Fetches what is missing.
+    /// Fetches what is missing. `arrived` hears of each tool as soon as it is there.
     pub(crate) async fn fetch(
         &mut self,
         missing: &[&'static str],
         provisioner: &Provisioner,
         cancel: &Cancel,
-        progress: impl FnMut(ToolProgress),
+        mut progress: impl FnMut(ToolProgress),
+        mut arrived: impl FnMut(Program),
     ) {
-        let mut progress = progress;
         let (databases, tools): (Vec<&str>, Vec<&str>) =
             missing.iter().partition(|name| recipe(name).is_some());
-        for (name, result) in provisioner.ensure(&tools, cancel, &mut progress).await {
-            match result {
-                Ok(tool) => drop(self.programs.insert(name, program(tool))),
-                Err(unavailable) => drop(self.unavailable.insert(name, unavailable)),
+        let known = |_, name, result| match result {
+            Ok(tool) => {
+                let program = program(tool);
+                arrived(program.clone());
+                self.programs.insert(name, program);
             }
-        }
+            Err(unavailable) => drop(self.unavailable.insert(name, unavailable)),
+        };
+        provisioner.ensure_each(&tools, cancel, &mut progress, known).await;
         for name in databases {
             match database(provisioner, name, cancel, &mut progress).await {
                 Ok(data) => drop(self.programs.insert(name.to_owned(), folder(data))),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use xtask_core::cancel::{Cancel, CancelSource};
 use xtask_core::config::{Limits, TerraformLimits, Timeouts, Vulnerabilities};
 use xtask_core::engine::files::FileSet;
@@ -142,7 +142,9 @@ async fn run_with(
     let setup = setup(folder.path(), deadline, cancel, events);
     let planned =
         Planned::new(setup, vec![Scripted { acts: acts.to_vec(), tries: Arc::clone(&tries) }]).unwrap();
-    let report = planned.run(Supplies { presets, ..Supplies::default() }, ready(Supplies::default())).await;
+    let report = planned
+        .run(Supplies { presets, ..Supplies::default() }, nothing_comes(), ready(Supplies::default()))
+        .await;
     let mut all = Vec::new();
     while let Ok(event) = inbox.try_recv() {
         all.push(event);
@@ -267,7 +269,7 @@ async fn a_stage_that_changes_the_world_runs_every_time_and_has_no_key() {
         let (events, _inbox) = mpsc::unbounded_channel();
         let setup = setup(folder.path(), Duration::from_secs(600), cancel, events);
         let planned = Planned::new(setup, vec![Counted(Arc::clone(&tries))]).unwrap();
-        let report = planned.run(Supplies::default(), ready(Supplies::default())).await;
+        let report = planned.run(Supplies::default(), nothing_comes(), ready(Supplies::default())).await;
         let stage = &report.stages[0];
         assert_eq!((&stage.facts, stage.cached, &stage.key), (&json!(run), false, &None));
     }
@@ -317,8 +319,20 @@ impl Node for Tooled {
     }
 }
 
+fn nothing_comes() -> UnboundedReceiver<Program> {
+    mpsc::unbounded_channel().1
+}
+
 /// Two services: `needy` waits for a tool that is only there when `plain` has run, as `late` then says.
 async fn run_with_late(late: Supplies) -> RunReport {
+    run_both(Vec::new(), nothing_comes(), late).await
+}
+
+async fn run_both(
+    of_plain: Vec<&'static str>,
+    arrivals: UnboundedReceiver<Program>,
+    late: Supplies,
+) -> RunReport {
     let folder = tempfile::tempdir().unwrap();
     let (_source, cancel) = CancelSource::new();
     let (events, _inbox) = mpsc::unbounded_channel();
@@ -326,14 +340,14 @@ async fn run_with_late(late: Supplies) -> RunReport {
     let ran = Arc::new(Notify::new());
     let nodes = vec![
         Tooled { service: "needy", tools: vec!["helm"], ran: Arc::default() },
-        Tooled { service: "plain", tools: Vec::new(), ran: Arc::clone(&ran) },
+        Tooled { service: "plain", tools: of_plain, ran: Arc::clone(&ran) },
     ];
     let planned = Planned::new(setup, nodes).unwrap();
     let late = async move {
         ran.notified().await;
         late
     };
-    planned.run(Supplies::default(), late).await
+    planned.run(Supplies::default(), arrivals, late).await
 }
 
 fn named<'r>(report: &'r RunReport, service: &str) -> &'r StageRecord {
@@ -346,18 +360,31 @@ fn named<'r>(report: &'r RunReport, service: &str) -> &'r StageRecord {
 
 #[tokio::test]
 async fn what_needs_no_tool_runs_while_tools_are_fetched_and_the_rest_runs_when_they_are_there() {
-    let helm = Program {
-        name: "helm".to_owned(),
+    let programs = BTreeMap::from([("helm".to_owned(), tool("helm"))]);
+    let report = run_with_late(Supplies { programs, ..Supplies::default() }).await;
+    assert_eq!(named(&report, "plain").outcome, OutcomeKind::Passed);
+    assert_eq!(named(&report, "needy").outcome, OutcomeKind::Passed);
+}
+
+#[tokio::test]
+async fn what_needs_a_tool_that_has_come_does_not_wait_for_the_others() {
+    let (arriving, arrivals) = mpsc::unbounded_channel();
+    arriving.send(tool("syft")).unwrap();
+    let programs = BTreeMap::from([("helm".to_owned(), tool("helm"))]);
+    let report = run_both(vec!["syft"], arrivals, Supplies { programs, ..Supplies::default() }).await;
+    assert_eq!(named(&report, "plain").outcome, OutcomeKind::Passed);
+    assert_eq!(named(&report, "needy").outcome, OutcomeKind::Passed);
+}
+
+fn tool(name: &str) -> Program {
+    Program {
+        name: name.to_owned(),
         version: "1".to_owned(),
         path: "/helm".into(),
         digest: "d".to_owned(),
         extra_path: None,
         notes: Vec::new(),
-    };
-    let programs = BTreeMap::from([("helm".to_owned(), helm)]);
-    let report = run_with_late(Supplies { programs, ..Supplies::default() }).await;
-    assert_eq!(named(&report, "plain").outcome, OutcomeKind::Passed);
-    assert_eq!(named(&report, "needy").outcome, OutcomeKind::Passed);
+    }
 }
 
 #[tokio::test]

@@ -89,14 +89,18 @@ pub(crate) async fn run<N: Node>(
     let active = planned.nodes().iter().filter(|node| !presets.contains_key(&node.id()));
     let active: Vec<(NodeId, Needs)> = active.map(|node| (node.id(), node.needs())).collect();
     presets.extend(equipment.presets(&active, session.strict));
+    let (arriving, arrivals) = mpsc::unbounded_channel();
     let late = async move {
         let mut fetched = Equipment::default();
         if !missing.is_empty() {
-            fetched.fetch(&missing, &provisioner, &cancel, |step| send_progress(&events, step)).await;
+            let progress = |step| send_progress(&events, step);
+            // Nobody takes what arrives only when the run is over.
+            let arrived = |program| drop(arriving.send(program));
+            fetched.fetch(&missing, &provisioner, &cancel, progress, arrived).await;
         }
         Supplies { presets: fetched.presets(&active, session.strict), programs: fetched.programs }
     };
-    let report = planned.run(Supplies { programs: equipment.programs, presets }, late).await;
+    let report = planned.run(Supplies { programs: equipment.programs, presets }, arrivals, late).await;
     session.supervisor.clone().shutdown().await;
     prune_runs(&own);
     let code = ExitCode::of(report.run.exit_code);

@@ -11,9 +11,10 @@ use crate::ids::NodeId;
 use crate::outcome::Why;
 use crate::report::{OutcomeKind, RunInfo, RunReport, SCHEMA, StageRecord, outcome_word};
 use crate::stage::Needs;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
@@ -96,13 +97,22 @@ impl<N: Node> Planned<N> {
         });
     }
 
-    /// Runs the nodes and gives the report. Nodes that need a tool which is not at hand are held until `late` has it, or knows why
-    /// it cannot be had; the others do not wait for them.
-    pub async fn run(self, at_hand: Supplies, late: impl Future<Output = Supplies>) -> RunReport {
+    /// Runs the nodes and gives the report. A node that needs tools which are not at hand is held until all of them have come by
+    /// `arrivals`; what cannot be had is known when `late` ends, for all nodes together.
+    pub async fn run(
+        self,
+        at_hand: Supplies,
+        arrivals: UnboundedReceiver<Program>,
+        late: impl Future<Output = Supplies>,
+    ) -> RunReport {
         let started = jiff::Timestamp::now();
         let Planned { shared, graph, nodes, needs, expected } = self;
         let Supplies { programs, presets } = at_hand;
-        let held = needs.iter().map(|needs| !needs.names().all(|name| programs.contains_key(name))).collect();
+        let missing = |needs: &Needs| -> BTreeSet<String> {
+            needs.names().filter(|name| !programs.contains_key(*name)).map(str::to_owned).collect()
+        };
+        let missing: Vec<BTreeSet<String>> = needs.iter().map(missing).collect();
+        let held = missing.iter().map(|missing| !missing.is_empty()).collect();
         shared.equip(programs);
         let durations: Vec<u64> = expected.iter().map(|known| known.unwrap_or(UNKNOWN_MS)).collect();
         let weights = needs.iter().map(|needs| needs.weight).collect();
@@ -113,6 +123,7 @@ impl<N: Node> Planned<N> {
             began: Instant::now(),
             nodes: nodes.into_iter().map(Arc::new).collect(),
             ids,
+            missing,
             schedule,
             tasks: JoinSet::new(),
             running: BTreeMap::new(),
@@ -120,7 +131,7 @@ impl<N: Node> Planned<N> {
             shared,
         };
         run.report(presets);
-        run.drive_all(late).await;
+        run.drive_all(arrivals, late).await;
         run.finish(started).await
     }
 }
@@ -138,6 +149,8 @@ struct Run<N> {
     shared: Arc<Shared>,
     nodes: Vec<Arc<N>>,
     ids: Vec<NodeId>,
+    /// What each node still waits for, by name.
+    missing: Vec<BTreeSet<String>>,
     schedule: Schedule,
     tasks: JoinSet<StageRecord>,
     running: BTreeMap<Id, Running>,
@@ -164,7 +177,11 @@ impl<N: Node> Run<N> {
         Driver { shared: Arc::clone(&self.shared), node: self.ids[at].clone() }
     }
 
-    async fn drive_all(&mut self, late: impl Future<Output = Supplies>) {
+    async fn drive_all(
+        &mut self,
+        mut arrivals: UnboundedReceiver<Program>,
+        late: impl Future<Output = Supplies>,
+    ) {
         let mut late = std::pin::pin!(late);
         let mut complete = false;
         let mut tick = tokio::time::interval_at(Instant::now() + TICK, TICK);
@@ -181,6 +198,7 @@ impl<N: Node> Run<N> {
                 }
                 Next::Done => return,
                 Next::Wait => tokio::select! {
+                    Some(program) = arrivals.recv() => self.arrived(program),
                     supplies = &mut late, if !complete => {
                         complete = true;
                         self.complete(supplies);
@@ -193,10 +211,21 @@ impl<N: Node> Run<N> {
         }
     }
 
+    fn arrived(&mut self, program: Program) {
+        for (at, missing) in self.missing.iter_mut().enumerate() {
+            if missing.remove(&program.name) && missing.is_empty() {
+                self.schedule.release(at);
+            }
+        }
+        self.shared.equip(BTreeMap::from([(program.name.clone(), program)]));
+    }
+
     fn complete(&mut self, Supplies { programs, presets }: Supplies) {
         self.shared.equip(programs);
         self.report(presets);
-        self.schedule.release();
+        for at in 0..self.ids.len() {
+            self.schedule.release(at);
+        }
     }
 
     fn start(&mut self, at: usize) {

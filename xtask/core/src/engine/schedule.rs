@@ -133,9 +133,9 @@ impl Schedule {
         self.states[at] = if how == Ended::Passed { State::Passed } else { State::Ended };
     }
 
-    /// Lets everything start that was held.
-    pub fn release(&mut self) {
-        self.held.fill(false);
+    /// Lets a node start that was held.
+    pub fn release(&mut self, at: usize) {
+        self.held[at] = false;
     }
 
     /// The indices that have not started, for a run that is being stopped.
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(schedule.step(), Next::Wait, "what needs a held node waits with it");
         schedule.ended(0, Ended::Passed);
         assert_eq!(schedule.step(), Next::Wait, "a run with held nodes is not done");
-        schedule.release();
+        schedule.release(1);
         assert_eq!(schedule.step(), Next::Start(1));
     }
 

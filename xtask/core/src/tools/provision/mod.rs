@@ -160,8 +160,23 @@ impl Provisioner {
         &self,
         names: &[&str],
         cancel: &Cancel,
-        mut progress: impl FnMut(ToolProgress),
+        progress: impl FnMut(ToolProgress),
     ) -> Vec<(String, Result<Tool, Unavailable>)> {
+        let mut results = Vec::with_capacity(names.len());
+        self.ensure_each(names, cancel, progress, |index, name, result| results.push((index, name, result)))
+            .await;
+        results.sort_by_key(|(index, ..)| *index);
+        results.into_iter().map(|(_, name, result)| (name, result)).collect()
+    }
+
+    /// The same, each as soon as it is known, with its place in the list.
+    pub async fn ensure_each(
+        &self,
+        names: &[&str],
+        cancel: &Cancel,
+        mut progress: impl FnMut(ToolProgress),
+        mut known: impl FnMut(usize, String, Result<Tool, Unavailable>),
+    ) {
         let (to, mut from) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
         for (index, name) in names.iter().enumerate() {
@@ -173,12 +188,18 @@ impl Provisioner {
             });
         }
         drop(to);
-        while let Some(step) = from.recv().await {
-            progress(step);
+        loop {
+            tokio::select! {
+                biased;
+                Some(step) = from.recv() => progress(step),
+                Some(ended) = tasks.join_next() => match ended {
+                    Ok((index, name, result)) => known(index, name, result),
+                    // A panic of the task goes on here: it is one of this program, wherever it happened.
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                },
+                else => break,
+            }
         }
-        let mut results = tasks.join_all().await;
-        results.sort_by_key(|(index, ..)| *index);
-        results.into_iter().map(|(_, name, result)| (name, result)).collect()
     }
 }
 
