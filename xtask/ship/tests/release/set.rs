@@ -214,6 +214,14 @@ fn until(lab: &Lab, service: &str, phase: &str, known: &str) {
     panic!("{service} never came to {phase}");
 }
 
+/// Waits until every service has begun, for another run than before: Helm serves only some of a wave at a time.
+fn all_begun(lab: &Lab, known: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while status(lab).values().any(|status| status["journal"]["run"]["id"] == known) {
+        assert!(Instant::now() < deadline, "not every service ever begins");
+    }
+}
+
 fn last_run(lab: &Lab) -> String {
     status(lab)["s01"]["journal"]["run"]["id"].as_str().unwrap().to_owned()
 }
@@ -231,6 +239,9 @@ fn killed_and_recovered(lab: &Lab) {
         let (known, before) = (last_run(lab), status(lab));
         let mut child = lab.start(&["deploy", "--env", "set", "--set"]);
         until(lab, service, phase, &known);
+        if code == 0 {
+            all_begun(lab, &known);
+        }
         child.kill().unwrap();
         child.wait().unwrap();
         let said = lab.say(&["recover", "--env", "set", "--set"]);
