@@ -5,7 +5,6 @@ use super::error::ReleaseError;
 use super::objects;
 use super::open::Cx;
 use super::trial::{Trial, Tried, meaning};
-use crate::helm::HelmError;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -15,12 +14,11 @@ const LONGEST: usize = 200;
 /// Compares.
 pub(crate) async fn diff(cx: &Cx, digest: Option<&str>) -> Result<String, ReleaseError> {
     let rendered = cx.helm.render(&cx.chart(digest)?).await?;
-    let unreadable = |why| ReleaseError::Helm(HelmError::Unreadable { command: "upgrade", why });
-    let target = objects::parse(&rendered.manifest).map_err(unreadable)?;
+    let target = objects::read("upgrade", &rendered.manifest)?;
     let tried = Trial::new(cx).all(&target).await?;
     let mut text: String = tried.iter().map(one).collect();
     if let Some(newest) = cx.helm.history(&cx.release).await?.last() {
-        let now = objects::parse(&cx.helm.manifest(&cx.release, newest.number).await?).map_err(unreadable)?;
+        let now = objects::read("get manifest", &cx.helm.manifest(&cx.release, newest.number).await?)?;
         for gone in now.iter().filter(|old| !target.iter().any(|new| new.title() == old.title())) {
             let _ = writeln!(text, "- {}", gone.title());
         }

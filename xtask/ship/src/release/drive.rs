@@ -186,7 +186,7 @@ impl<'a> Drive<'a> {
                 // What was applied counts, should a template not give the same twice.
                 record.wanted.manifest_sha256 = digest(&manifest);
                 self.thaw(record).await?;
-                record.applied = prove::marks(self.cx, &read(&manifest)?).await?;
+                record.applied = prove::marks(self.cx, &objects::read("get manifest", &manifest)?).await?;
                 Ok(Signal::Done)
             }
             Err(HelmError::Failed { said, .. }) => {
@@ -318,8 +318,7 @@ impl<'a> Drive<'a> {
 
     pub(super) async fn objects(&self, revision: u32) -> Result<Vec<Object>, ReleaseError> {
         let manifest = self.cx.helm.manifest(&self.cx.release, revision).await?;
-        objects::parse(&manifest)
-            .map_err(|why| ReleaseError::Helm(HelmError::Unreadable { command: "get manifest", why }))
+        objects::read("get manifest", &manifest)
     }
 
     pub(super) async fn newest(&self) -> Result<crate::helm::Revision, ReleaseError> {
@@ -421,11 +420,6 @@ impl<'a> Drive<'a> {
         };
         format!("rolled back to revision {to}, verified{took}{how}")
     }
-}
-
-pub(super) fn read(manifest: &str) -> Result<Vec<Object>, ReleaseError> {
-    let unreadable = |why| ReleaseError::Helm(HelmError::Unreadable { command: "get manifest", why });
-    objects::parse(manifest).map_err(unreadable)
 }
 
 /// How a revision of ours is known again in Helm's history.

@@ -1,7 +1,6 @@
 //! Gathers what guards look at: from the cluster, the registry and what Helm renders. Changes nothing, and has no opinion.
 
 use super::clock;
-use super::cloud;
 use super::error::ReleaseError;
 use super::guards::{Facts, Look, Scaled, Tight};
 use super::journal::Journal;
@@ -34,19 +33,18 @@ pub(crate) async fn gather(
     rendered: &Rendered,
     image: Option<&str>,
 ) -> Result<Found, ReleaseError> {
-    let unreadable = |why| ReleaseError::Helm(crate::helm::HelmError::Unreadable { command: "upgrade", why });
-    let target = objects::parse(&rendered.manifest).map_err(unreadable)?;
+    let target = objects::read("upgrade", &rendered.manifest)?;
     let history = cx.helm.history(&cx.release).await?;
     let newest = history.last().map(|newest| newest.number);
     let mut trial = Trial::new(cx);
     let tried = trial.all(&target).await?;
     let mut changes: Vec<String> = tried.iter().filter_map(Tried::change).collect();
     if let Some(newest) = newest {
-        let now = objects::parse(&cx.helm.manifest(&cx.release, newest).await?).map_err(unreadable)?;
+        let now = objects::read("get manifest", &cx.helm.manifest(&cx.release, newest).await?)?;
         let gone = now.iter().filter(|old| !target.iter().any(|new| new.title() == old.title()));
         changes.extend(gone.map(|old| format!("- {}", old.title())));
     }
-    let (cloud, seen) = tokio::join!(cloud::look(&cx.env, &cx.cluster), look(cx, image));
+    let (cloud, seen) = tokio::join!(cx.cloud(), look(cx, image));
     let facts = Facts {
         cluster_uid: cx.cluster.uid().to_owned(),
         cloud,

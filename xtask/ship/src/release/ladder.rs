@@ -1,11 +1,11 @@
 //! The way back: the ladder of a rollback, and whether what it leads to is well. Each rung asks the lock first, is named in the journal
 //! before it is tried, and can be tried again by whoever comes after a killed run.
 
-use super::drive::{Drive, committed, read};
+use super::drive::{Drive, committed};
 use super::error::ReleaseError;
 use super::facts;
 use super::journal::{Back, Record, Rung};
-use super::objects::Object;
+use super::objects::{self, Object};
 use super::phase::Signal;
 use super::prove::{self, Seen};
 use super::trial::{Trial, Tried};
@@ -39,7 +39,7 @@ impl Drive<'_> {
             ));
             return Ok(Signal::Blocked);
         };
-        let objects = read(&manifest)?;
+        let objects = objects::read("get manifest", &manifest)?;
         for rung in [Rung::Helm, Rung::HelmWithoutHooks] {
             if self.by_helm(record, rung).await? {
                 return self.arrived(record, &objects, false).await;
@@ -189,7 +189,7 @@ impl Drive<'_> {
     /// Whether the cluster would take the last good release as things are now; what was so before the release may not be so any more.
     pub(super) async fn still_taken(&self, back: Back) -> Result<Result<Back, String>, ReleaseError> {
         let objects = match self.cx.helm.manifest(&self.cx.release, back.to).await {
-            Ok(manifest) => read(&manifest)?,
+            Ok(manifest) => objects::read("get manifest", &manifest)?,
             // The first rung says so, and why that is the end.
             Err(HelmError::Failed { .. }) => return Ok(Ok(back)),
             Err(error) => return Err(error.into()),

@@ -1,5 +1,7 @@
 //! The objects of a manifest: read from YAML, and tried on the cluster without changing it.
 
+use super::error::ReleaseError;
+use crate::helm::HelmError;
 use crate::rollout::seen::WorkloadKind;
 use serde_json::Value;
 
@@ -53,6 +55,11 @@ impl Object {
             _ => None,
         }
     }
+}
+
+/// Reads the manifest that Helm printed for a command: `get manifest`.
+pub(crate) fn read(command: &'static str, manifest: &str) -> Result<Vec<Object>, ReleaseError> {
+    parse(manifest).map_err(|why| ReleaseError::Helm(HelmError::Unreadable { command, why }))
 }
 
 /// Reads a manifest. Empty documents, which conditions in templates leave behind, are nothing.

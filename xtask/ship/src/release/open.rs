@@ -1,6 +1,7 @@
 //! Opens releases: the configuration, the environment, the services, Helm, the cluster. Looks, and changes nothing.
 
 use super::clock;
+use super::cloud::{self, Cloud};
 use super::error::ReleaseError;
 use super::journal::{Journal, RunRef};
 use super::lock::Place;
@@ -9,6 +10,7 @@ use crate::cluster::{self, Cluster};
 use crate::helm::{self, Chart, Helm};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 use xtask::cli::Cli;
 use xtask_core::cancel::Cancel;
 use xtask_core::config::{self, Ambient, Environment, Pipeline, Service, Start};
@@ -50,6 +52,8 @@ pub(crate) struct Cx {
     pub(crate) git_ref: Option<String>,
     /// The environment of this process.
     pub(crate) ambient: Ambient,
+    /// What the cloud says, once somebody has asked.
+    cloud: Arc<OnceCell<Option<Cloud>>>,
 }
 
 /// The configuration of the repository that the command line means.
@@ -138,6 +142,7 @@ impl Opener {
             git_ref,
             ambient: ambient.clone(),
             pipeline: Arc::clone(pipeline),
+            cloud: Arc::default(),
         })
     }
 }
@@ -148,6 +153,12 @@ impl Cx {
         let service = known(&self.pipeline, service)?.clone();
         let release = service.name.to_string();
         Ok(Cx { tell: self.tell.of(&release), release, service, ..self.clone() })
+    }
+
+    /// What the cloud says of the environment, asked once for all of its releases: neither whose credentials these are nor where
+    /// the cluster is changes during a run. None if the environment names nothing of the cloud.
+    pub(crate) async fn cloud(&self) -> Option<Cloud> {
+        self.cloud.get_or_init(|| cloud::look(&self.env, &self.cluster)).await.clone()
     }
 
     /// Reads the journal.

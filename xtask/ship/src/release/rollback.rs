@@ -27,7 +27,7 @@ async fn under_lock(cx: &Cx, held: &Held, to: Option<u32>) -> Result<Ending, Rel
     let namespace = facts::namespace_label(cx).await?;
     let mut judged = guards::place(&cx.env, cx.cluster.uid(), namespace.as_ref());
     let cloud = tokio::select! {
-        cloud = cloud::look(&cx.env, &cx.cluster) => cloud,
+        cloud = cx.cloud() => cloud,
         () = cx.cancel.raised() => return Err(ReleaseError::Cancelled(" before anything was touched".to_owned())),
     };
     if let Some(cloud) = cloud {

@@ -7,7 +7,6 @@ use super::objects::{self, Object};
 use super::open::Cx;
 use super::prove::deployments;
 use super::tell::seconds;
-use crate::helm::HelmError;
 use crate::rollout::{self, SmokeError, SmokeTarget, Smoked};
 use futures_util::future::try_join_all;
 use serde::Serialize;
@@ -159,8 +158,7 @@ pub(crate) async fn smoke(cx: &Cx) -> Result<Smoke, ReleaseError> {
         return Err(ReleaseError::Usage(format!("there is no release {} in {}", cx.release, cx.env_name)));
     };
     let manifest = cx.helm.manifest(&cx.release, newest.number).await?;
-    let unreadable = |why| ReleaseError::Helm(HelmError::Unreadable { command: "get manifest", why });
-    let asked = ask(cx, &objects::parse(&manifest).map_err(unreadable)?).await?;
+    let asked = ask(cx, &objects::read("get manifest", &manifest)?).await?;
     let (code, summary) = judge(&asked);
     for asked in &asked {
         cx.tell.line(&asked.to_string());
