@@ -12,7 +12,6 @@ pub mod generate;
 pub mod image;
 pub mod select;
 mod session;
-pub mod signals;
 pub mod stages;
 
 pub use commands::Failure;

@@ -4,13 +4,13 @@ use crate::cli::ToolsCommand;
 use crate::commands::{Failure, say};
 use crate::equip;
 use crate::session::Session;
-use crate::signals;
 use crate::stages;
 use std::collections::BTreeSet;
 use std::io::Write;
 use xtask_core::cancel::Cancel;
 use xtask_core::engine::Node;
 use xtask_core::error::ExitCode;
+use xtask_core::process::signals;
 use xtask_core::tools::provision::{Provisioner, State, ToolProgress, Unavailable, Verified};
 
 /// The file that pins the tools, in the root.

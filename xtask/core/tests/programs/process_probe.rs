@@ -4,8 +4,7 @@
 //! printed. As every binary with a supervisor, it is its own guard.
 
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
-use xtask_core::cancel::CancelSource;
+use xtask_core::process::signals;
 use xtask_core::process::{Command, Exit, GUARD_ARGUMENT, Supervisor, guard};
 use xtask_core::redact::Redactor;
 
@@ -26,17 +25,9 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> ExitCode {
-    let (source, cancel) = CancelSource::new();
-    let Ok([mut interrupt, mut terminate]) = signals() else {
+    let Ok(cancel) = signals::listen(|_| {}) else {
         return ExitCode::from(70);
     };
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        source.raise();
-    });
     let supervisor = Supervisor::new(Redactor::default());
     #[expect(clippy::print_stdout, reason = "the probe is its own reporter")]
     let finished = supervisor.run(command, None, &cancel, |_, line| println!("{line}")).await;
@@ -47,8 +38,4 @@ async fn run(command: Command) -> ExitCode {
         Ok(Exit::TimedOut) => ExitCode::from(30),
         Ok(Exit::Cancelled) => ExitCode::from(130),
     }
-}
-
-fn signals() -> std::io::Result<[tokio::signal::unix::Signal; 2]> {
-    Ok([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?])
 }

@@ -5,9 +5,9 @@ use super::error::LabError;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use xtask_core::cancel::{Cancel, CancelSource};
+use xtask_core::cancel::Cancel;
 use xtask_core::config::Ambient;
-use xtask_core::process::{Command, Exit, Stdin, Supervisor};
+use xtask_core::process::{Command, Exit, Stdin, Supervisor, signals};
 use xtask_core::redact::Redactor;
 
 /// This machine, as the lab's commands use it.
@@ -21,17 +21,7 @@ pub(super) struct Host {
 impl Host {
     /// Listens for signals from now on, inside the running runtime.
     pub(super) fn new(ambient: &Ambient) -> std::io::Result<Host> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (source, cancel) = CancelSource::new();
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            source.raise();
-        });
+        let cancel = signals::listen(|_| {})?;
         Ok(Host { supervisor: Supervisor::new(Redactor::new([])), cancel, ambient: ambient.clone() })
     }
 

@@ -90,8 +90,8 @@ fn args(command: &Command) -> Option<&ReleaseArgs> {
 }
 
 async fn run(cli: &Cli, args: &ReleaseArgs, ambient: &Ambient) -> Result<ExitCode, ReleaseError> {
-    let cancel =
-        xtask::signals::listen(|_| {}).map_err(|error| ReleaseError::Bug(format!("no signals: {error}")))?;
+    let cancel = xtask_core::process::signals::listen(|_| {})
+        .map_err(|error| ReleaseError::Bug(format!("no signals: {error}")))?;
     let pipeline = Arc::new(open::pipeline(cli)?);
     let redactor = open::redactor(&pipeline, ambient)?;
     let supervisor = Supervisor::new(redactor.clone());
