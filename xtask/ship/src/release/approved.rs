@@ -110,7 +110,7 @@ async fn at_terminal<P: Approvable>(cx: &Cx, plan: P) -> Result<Approved<P>, Rel
     });
     let line = tokio::select! {
         line = line => line.ok().and_then(Result::ok).unwrap_or_default(),
-        () = cx.cancel.raised() => return Err(ReleaseError::Cancelled(String::new())),
+        () = cx.cancel.raised() => return Err(ReleaseError::NotBegun),
     };
     typed(plan, &line)
 }
@@ -143,7 +143,7 @@ async fn by_github<P: Approvable>(
     let environment = &cx.env.github_environment;
     let told = tokio::select! {
         told = github::ask(&place, token, environment) => told.map_err(unanswered)?,
-        () = cx.cancel.raised() => return Err(ReleaseError::Cancelled(" before anything was touched".to_owned())),
+        () = cx.cancel.raised() => return Err(ReleaseError::NotBegun),
     };
     let approval = review::judge(&plan, environment, (place.run_id, attempt), &told).map_err(not)?;
     cx.tell.line(&format!("plan {} approved by {} for {environment}", &plan.digest()[..12], approval.by));

@@ -69,7 +69,7 @@ pub(crate) async fn take(cx: &Cx, place: &Place) -> Result<Held, ReleaseError> {
     let waiting = |other: &str| cx.tell.line(&format!("waiting for {other}, who is at work on this release"));
     tokio::select! {
         held = place.acquire(&cx.run.id, cx.env.budgets.lock, waiting) => held,
-        () = cx.cancel.raised() => Err(ReleaseError::Cancelled(" before anything was touched".to_owned())),
+        () = cx.cancel.raised() => Err(ReleaseError::NotBegun),
     }
 }
 
@@ -90,8 +90,8 @@ async fn under_lock(
     }
     let chart = cx.chart(image.map(|image| image.digest.as_str()))?;
     let plan = tokio::select! {
-        plan = plan(cx, &journal, &chart, image) => plan?,
-        () = cx.cancel.raised() => return Err(ReleaseError::Cancelled(" before anything was touched".to_owned())),
+        plan = plan(cx, &journal, &chart, image) => plan.map_err(ReleaseError::before_it_began)?,
+        () = cx.cancel.raised() => return Err(ReleaseError::NotBegun),
     };
     cx.tell.show(&plan.text());
     let approved = approved::approve(cx, plan, shown).await?;

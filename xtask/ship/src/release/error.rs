@@ -71,9 +71,12 @@ pub(crate) enum ReleaseError {
         /// Where it was looked for.
         why: String,
     },
-    /// The command was stopped.
+    /// The command was stopped: where, and what it left.
     #[error("stopped{0}")]
     Cancelled(String),
+    /// The command was stopped while it looked, planned or asked.
+    #[error("stopped before anything was touched")]
+    NotBegun,
     /// A fault of this program.
     #[error("{0}; this is a fault of xtask, please report it")]
     Bug(String),
@@ -109,10 +112,15 @@ impl From<HelmError> for ReleaseError {
 impl ReleaseError {
     /// The same, as one release of a set. A stop is that of the whole command.
     pub(crate) fn of(self, release: &ServiceName) -> ReleaseError {
-        if matches!(self, ReleaseError::Of { .. } | ReleaseError::Cancelled(_)) {
+        if matches!(self, ReleaseError::Of { .. } | ReleaseError::Cancelled(_) | ReleaseError::NotBegun) {
             return self;
         }
         ReleaseError::Of { release: release.to_string(), error: Box::new(self) }
+    }
+
+    /// The same, of work that only looks: a stop leaves nothing behind that could be finished.
+    pub(crate) fn before_it_began(self) -> ReleaseError {
+        if matches!(self, ReleaseError::Cancelled(_)) { ReleaseError::NotBegun } else { self }
     }
 
     /// The exit code.
@@ -131,7 +139,7 @@ impl ReleaseError {
             | ReleaseError::GitHub(_)
             | ReleaseError::Cluster(_) => ExitCode::ToolBroke,
             ReleaseError::Missing { .. } => ExitCode::ToolMissing,
-            ReleaseError::Cancelled(_) => ExitCode::Cancelled,
+            ReleaseError::Cancelled(_) | ReleaseError::NotBegun => ExitCode::Cancelled,
             ReleaseError::Bug(_) => ExitCode::OurBug,
         }
     }
@@ -165,6 +173,7 @@ impl ReleaseError {
             | ReleaseError::Refused(_)
             | ReleaseError::RefusedSet(_)
             | ReleaseError::NotApproved(_)
+            | ReleaseError::NotBegun
             | ReleaseError::Helm(_)
             | ReleaseError::Cluster(_)
             | ReleaseError::Bug(_) => None,

@@ -5,6 +5,7 @@ use super::error::ReleaseError;
 use super::guards::{Guard, Refusal};
 use super::journal::{LastGood, Record};
 use super::open::Cx;
+use super::set;
 use crate::helm::Revision;
 use jiff::Timestamp;
 
@@ -20,8 +21,9 @@ pub(crate) struct Proven {
 /// Asks the journal of the environment before. `target` is the journal's record here.
 pub(crate) async fn proven(before: &Cx, target: Option<&Record>) -> Result<Proven, ReleaseError> {
     let journal = before.journal().await?;
+    let set = set::under_way(before).await?;
     let history = before.helm.history(&before.release).await?;
-    judge(&before.env_name, journal.record(), history.last(), target)
+    judge(&before.env_name, (journal.record(), set.as_deref()), history.last(), target)
         .map_err(|refusal| ReleaseError::Refused(vec![refusal]))
 }
 
@@ -35,10 +37,11 @@ pub(crate) fn other(before: &str, proven: &str, asked: &str) -> Refusal {
     }
 }
 
-/// Pure: what is proven, or why nothing is.
+/// Pure: what is proven, or why nothing is. `source` is the journal there, and the run of a set that is under way there with this
+/// release in it: what that has proven may still go back with the others.
 fn judge(
     before: &str,
-    source: Option<&Record>,
+    (source, set): (Option<&Record>, Option<&str>),
     newest: Option<&Revision>,
     target: Option<&Record>,
 ) -> Result<Proven, Refusal> {
@@ -57,6 +60,9 @@ fn judge(
     };
     if !record.phase.is_end() {
         return Err(refusal(&expected, format!("one that is under way, in the phase {}", record.phase)));
+    }
+    if let Some(run) = set {
+        return Err(refusal(&expected, format!("one whose set is under way, by the run {run}")));
     }
     if newest.is_none_or(|newest| newest.number != good.revision) {
         let now = newest.map_or_else(|| "nothing".to_owned(), |newest| format!("revision {}", newest.number));
@@ -111,7 +117,7 @@ mod tests {
     }
 
     fn found(source: Option<&Record>, number: u32, target: Option<&Record>) -> String {
-        judge("dev", source, Some(&newest(number)), target)
+        judge("dev", (source, None), Some(&newest(number)), target)
             .map_or_else(|refusal| refusal.found, |proven| proven.digest)
     }
 
@@ -127,7 +133,9 @@ mod tests {
         assert_eq!(found(Some(&record()), 7, None), "one that is under way, in the phase apply");
         let failed = Record { phase: Phase::Failed, last_good: None, ..record() };
         assert_eq!(found(Some(&failed), 7, None), "none; the last attempt ended as failed");
-        assert!(judge("dev", Some(&good()), None, None).is_err());
+        assert!(judge("dev", (Some(&good()), None), None, None).is_err());
+        let set = judge("dev", (Some(&good()), Some("r9")), Some(&newest(7)), None).unwrap_err();
+        assert_eq!(set.found, "one whose set is under way, by the run r9");
     }
 
     #[test]

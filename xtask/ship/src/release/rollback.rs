@@ -28,7 +28,7 @@ async fn under_lock(cx: &Cx, held: &Held, to: Option<u32>) -> Result<Ending, Rel
     let mut judged = guards::place(&cx.env, cx.cluster.uid(), namespace.as_ref());
     let cloud = tokio::select! {
         cloud = cx.cloud() => cloud,
-        () = cx.cancel.raised() => return Err(ReleaseError::Cancelled(" before anything was touched".to_owned())),
+        () = cx.cancel.raised() => return Err(ReleaseError::NotBegun),
     };
     if let Some(cloud) = cloud {
         cloud::judge(&cx.env, &cloud, cx.ambient.ci(), &mut judged);

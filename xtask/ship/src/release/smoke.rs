@@ -158,7 +158,8 @@ pub(crate) async fn smoke(cx: &Cx) -> Result<Smoke, ReleaseError> {
         return Err(ReleaseError::Usage(format!("there is no release {} in {}", cx.release, cx.env_name)));
     };
     let manifest = cx.helm.manifest(&cx.release, newest.number).await?;
-    let asked = ask(cx, &objects::read("get manifest", &manifest)?).await?;
+    let objects = objects::read("get manifest", &manifest)?;
+    let asked = ask(cx, &objects).await.map_err(ReleaseError::before_it_began)?;
     let (code, summary) = judge(&asked);
     for asked in &asked {
         cx.tell.line(&asked.to_string());

@@ -7,20 +7,16 @@ use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
 use serde_json::Value;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// One lab at a time: a test that looks at the clock must not meet another's load.
-static MACHINE: Mutex<()> = Mutex::new(());
 
 /// A lab that is taken down when the test ends, however it ends.
 pub(crate) struct Lab {
     pub(crate) lab: support::Lab,
     folder: tempfile::TempDir,
-    _alone: MutexGuard<'static, ()>,
     /// What images of this lab are called before the last slash.
     pub(crate) registry: String,
     /// Digests of images that work.
@@ -45,11 +41,10 @@ impl Lab {
 
     /// The same with so many nodes. What pipeline.yaml says of an environment stands before what is usual here.
     pub(crate) fn of(name: &str, nodes: u8, environments: &[(String, String)]) -> Lab {
-        let alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
         let root = root();
         let folder = tempfile::tempdir().unwrap();
         let (registry, good, bad) = Default::default();
-        let mut lab = Lab { lab: support::Lab::up(name, nodes), folder, _alone: alone, registry, good, bad };
+        let mut lab = Lab { lab: support::Lab::up(name, nodes), folder, registry, good, bad };
         let (service, crashing) = (service(), lab.crashing());
         // Bytes after the end of a program change its digest and nothing else.
         let other = lab.path("other");
@@ -96,6 +91,13 @@ impl Lab {
     /// Writes a file of values of the chart, for environments that name it.
     pub(crate) fn values(&self, file: &str, text: &str) {
         std::fs::write(self.path("charts/app").join(file), text).unwrap();
+    }
+
+    /// An image that works, of another service. Gives its digest.
+    pub(crate) fn also(&self, good: usize, name: &str) -> String {
+        let program = if good == 0 { service() } else { self.path("other") };
+        let said = self.lab.load(&program, &format!("{name}:works"));
+        said.split_once('@').unwrap().1.to_owned()
     }
 
     /// Registry and digest.
@@ -184,6 +186,30 @@ impl Lab {
         command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
+    /// Runs a command at a terminal of its own, where these keys are pressed once it asks. Gives its exit code and the screen.
+    pub(crate) fn at_terminal(&self, args: &[&str], keys: &str) -> (i32, String) {
+        // `script` makes the terminal the controlling one, which takes unsafe code here: only there does ^C become a signal.
+        let words: Vec<String> = args.iter().map(|word| format!("'{word}'")).collect();
+        let line = format!("'{}' {}", env!("CARGO_BIN_EXE_xtask-ship"), words.join(" "));
+        let screen = self.path("screen");
+        let _ = std::fs::remove_file(&screen);
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--flush", "--command", &line]).arg(&screen);
+        // As on a laptop, whatever this machine is.
+        command.current_dir(self.path("")).env_remove("GITHUB_ACTIONS").env_remove("CI");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut typing = child.stdin.take().unwrap();
+        let shown = || String::from_utf8_lossy(&std::fs::read(&screen).unwrap_or_default()).into_owned();
+        while !shown().contains("type `") && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        // It may have ended without a question; the caller sees that on the screen.
+        let _ = typing.write_all(keys.as_bytes());
+        let code = child.wait().unwrap().code().unwrap_or(-1);
+        println!("$ {} -> {code}\n{}", args.join(" "), shown());
+        (code, shown())
+    }
+
     /// What `status` knows.
     pub(crate) fn status(&self, environment: &str) -> Value {
         let mut said = self.say(&["status", "--env", environment, "--json"]);
@@ -195,6 +221,15 @@ impl Lab {
             said = self.say(&["status", "--env", environment, "--json"]);
         }
         serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:?}"))
+    }
+
+    /// What the journal of a release says, asked without this program; null if there is none.
+    pub(crate) fn journal(&self, namespace: &str, release: &str) -> Value {
+        let name = format!("slipway-journal-{release}");
+        let map =
+            self.ask(async |client| Api::<ConfigMap>::namespaced(client, namespace).get_opt(&name).await);
+        let text = map.unwrap().and_then(|map| map.data.unwrap_or_default().remove("journal.json"));
+        text.map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default()
     }
 
     /// The phase that the journal of an environment names, asked without this program.

@@ -2,14 +2,12 @@
 
 use crate::lab::Lab;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
@@ -234,7 +232,7 @@ fn killed(lab: &Lab) {
 fn kill_at(lab: &Lab, environment: &str, rung: &str) {
     let mut child = lab.start(&["deploy", "--env", environment, "--digest", &lab.bad]);
     let began = Instant::now();
-    while journal(lab, environment)["back"]["rung"] != rung {
+    while lab.journal(environment, "hello")["back"]["rung"] != rung {
         assert!(began.elapsed() < Duration::from_secs(120) && child.try_wait().unwrap().is_none());
         sleep(Duration::from_millis(5));
     }
@@ -249,7 +247,7 @@ fn halted(lab: &Lab) {
     kill_at(lab, "halted", "freeze");
     let said = lab.say(&["recover", "--env", "halted"]);
     assert_eq!(said.code, 14, "{said:?}");
-    assert_eq!(journal(lab, "halted")["frozen"], json!(["hello"]), "{said:?}");
+    assert_eq!(lab.journal("halted", "hello")["frozen"], json!(["hello"]), "{said:?}");
     assert!(is_paused(lab, "halted"));
     until(|| sets(lab, "halted").iter().sum::<i32>() == 2);
     assert!(lab.say(&["status", "--env", "halted"]).stdout.contains("FROZEN: the Deployment hello"));
@@ -272,7 +270,7 @@ fn frozen(lab: &Lab) {
     ] {
         assert!(summary.contains(words), "{words}: {summary}");
     }
-    assert_eq!(journal(lab, "frozen")["frozen"], json!(["hello"]));
+    assert_eq!(lab.journal("frozen", "hello")["frozen"], json!(["hello"]));
     assert!(is_paused(lab, "frozen"));
     until(|| {
         pods(lab, "frozen")
@@ -354,36 +352,12 @@ fn typed(lab: &Lab) {
         ("\r", 11, "nothing was touched"),
         ("guarded\r", 0, "GOOD"),
     ] {
-        assert_eq!(journal(lab, "guarded"), Value::Null, "{keys:?}: nothing was touched before");
-        let (found, said) = at_terminal(lab, &["deploy", "--env", "guarded", "--digest", &lab.good[0]], keys);
+        assert_eq!(lab.journal("guarded", "hello"), Value::Null, "{keys:?}: nothing was touched before");
+        let (found, said) = lab.at_terminal(&["deploy", "--env", "guarded", "--digest", &lab.good[0]], keys);
         assert_eq!(found, code, "{keys:?}: {said}");
         assert!(said.contains("type `guarded`") && said.contains(words), "{keys:?}: {said}");
     }
     assert_eq!(lab.status("guarded")["proven"], true);
-}
-
-/// Runs a command at a terminal of its own, where these keys are pressed once it asks. Gives its exit code and the screen.
-fn at_terminal(lab: &Lab, args: &[&str], keys: &str) -> (i32, String) {
-    // `script` makes the terminal the controlling one, which takes unsafe code here: only there does ^C become a signal.
-    let words: Vec<String> = args.iter().map(|word| format!("'{word}'")).collect();
-    let line = format!("'{}' {}", env!("CARGO_BIN_EXE_xtask-ship"), words.join(" "));
-    let screen = lab.path("screen");
-    let _ = std::fs::remove_file(&screen);
-    let mut command = Command::new("script");
-    command.args(["--quiet", "--return", "--flush", "--command", &line]).arg(&screen);
-    // As on a laptop, whatever this machine is.
-    command.current_dir(lab.path("")).env_remove("GITHUB_ACTIONS").env_remove("CI");
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let mut typing = child.stdin.take().unwrap();
-    let shown = || String::from_utf8_lossy(&std::fs::read(&screen).unwrap_or_default()).into_owned();
-    while !shown().contains("type `") && child.try_wait().unwrap().is_none() {
-        sleep(Duration::from_millis(50));
-    }
-    // It may have ended without a question; the caller sees that on the screen.
-    let _ = typing.write_all(keys.as_bytes());
-    let code = child.wait().unwrap().code().unwrap_or(-1);
-    println!("$ {} -> {code}\n{}", args.join(" "), shown());
-    (code, shown())
 }
 
 fn until(mut so: impl FnMut() -> bool) {
@@ -473,13 +447,6 @@ fn sets(lab: &Lab, namespace: &str) -> Vec<i32> {
 fn is_paused(lab: &Lab, namespace: &str) -> bool {
     let found = lab.ask(async |client| Api::<Deployment>::namespaced(client, namespace).get("hello").await);
     found.unwrap().spec.unwrap().paused == Some(true)
-}
-
-fn journal(lab: &Lab, namespace: &str) -> Value {
-    let name = "slipway-journal-hello";
-    let map = lab.ask(async |client| Api::<ConfigMap>::namespaced(client, namespace).get_opt(name).await);
-    let text = map.unwrap().and_then(|map| map.data.unwrap_or_default().remove("journal.json"));
-    text.map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default()
 }
 
 fn repository(lab: &Lab) -> String {

@@ -11,6 +11,7 @@
 
 mod approval;
 mod asking;
+mod blackout;
 #[path = "../../src/net/fake.rs"]
 mod fake;
 #[path = "../support/inside.rs"]
@@ -27,4 +28,4 @@ mod smoke;
 mod story;
 #[path = "../support/lab.rs"]
 mod support;
-mod zones;
+mod together;

@@ -119,6 +119,14 @@ pub(crate) async fn command(
     Ok(ExitCode::of(ending.exit_code))
 }
 
+/// The run of a set that is not over and has this release in it.
+pub(crate) async fn under_way(cx: &Cx) -> Result<Option<String>, ReleaseError> {
+    let journal = record::open(&cx.cluster, &cx.namespace).await?;
+    let record = journal.record().filter(|record| record.turn != Turn::Ended);
+    let has = |record: &SetRecord| record.order.members().any(|name| name.as_str() == cx.release);
+    Ok(record.filter(|record| has(record)).map(|record| record.run.id.clone()))
+}
+
 /// Takes the lock of sets.
 async fn lock(cx: &Cx) -> Result<Held, ReleaseError> {
     deploy::take(cx, &Place::named(&cx.cluster, &cx.namespace, record::NAME)).await
@@ -206,7 +214,6 @@ async fn forward(
     members: &Members,
     (names, before, shown): (&[ServiceName], Option<&Cx>, Option<&str>),
 ) -> Result<SetEnding, ReleaseError> {
-    let stopped = || ReleaseError::Cancelled(" before anything was touched".to_owned());
     let mut earlier = BTreeMap::new();
     // All of them end before anything is said of one.
     for (name, run) in members.keys().zip(join_all(members.values().map(settled)).await) {
@@ -214,8 +221,8 @@ async fn forward(
     }
     let cxs = members.iter().map(|(name, member)| (name.clone(), &member.cx)).collect();
     let (plan, mut charts) = tokio::select! {
-        plan = all_plans(cx, names, cxs, before) => plan?,
-        () = cx.cancel.raised() => return Err(stopped()),
+        plan = all_plans(cx, names, cxs, before) => plan.map_err(ReleaseError::before_it_began)?,
+        () = cx.cancel.raised() => return Err(ReleaseError::NotBegun),
     };
     cx.tell.show(&plan.text());
     let approved = approved::approve(cx, plan, shown).await?;
