@@ -11,8 +11,12 @@ mod process_support;
 
 use process_support::{before, children, patience, processes_with, runs};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use signal_hook::consts::SIGINT;
+use signal_hook::flag::register_conditional_shutdown;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 /// What the task is, and how many `sleep` it consists of.
@@ -59,7 +63,17 @@ struct Running {
     variable: String,
 }
 
+/// Whoever started the tests in the background has them ignore SIGINT, and what is ignored stays ignored in a child until it has
+/// handlers of its own. What is handled goes back to its default there.
+fn hear_of_sigint() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        register_conditional_shutdown(SIGINT, 130, Arc::new(AtomicBool::new(true))).unwrap();
+    });
+}
+
 fn launch(shape: Shape, case: &str) -> Running {
+    hear_of_sigint();
     let variable = format!("PROBE_CASE={}-{case}-{}", std::process::id(), shape.name);
     let (name, value) = variable.split_once('=').unwrap();
     #[expect(clippy::disallowed_methods, reason = "the probe is started as CI would start the binary")]

@@ -101,10 +101,14 @@ impl History {
         }
     }
 
-    /// Keeps the list of input files behind a digest, so that `why` can name the files that changed.
-    pub fn keep_manifest(&self, digest: &str, manifest: impl FnOnce() -> Vec<u8>) {
-        let path = self.manifest(digest);
-        if !path.exists() && store::seal(&path, KIND, VERSION, &manifest()).is_ok() {
+    /// Keeps the lists of input files behind digests, so that `why` can name the files that changed. `list` makes one of `globs`.
+    pub fn keep_manifests<G>(&self, globs: &BTreeMap<String, G>, list: impl Fn(&G) -> Vec<u8>) {
+        let mut new = false;
+        for (digest, globs) in globs {
+            let path = self.manifest(digest);
+            new |= !path.exists() && store::seal(&path, KIND, VERSION, &list(globs)).is_ok();
+        }
+        if new {
             self.prune_manifests();
         }
     }

@@ -298,10 +298,13 @@ impl<N: Node> Run<N> {
     }
 
     async fn finish(self, started: jiff::Timestamp) -> RunReport {
-        self.keep().await;
-        self.shared.save_stamps();
-        self.shared.keep_timings(&self.records);
-        self.shared.keep_history();
+        let keep_rest = async {
+            self.shared.save_stamps();
+            self.shared.keep_timings(&self.records);
+            self.shared.keep_history();
+        };
+        // Both write many small files, and the first one does so in a thread of its own.
+        tokio::join!(self.keep(), keep_rest);
         let code = ExitCode::worst(self.records.iter().map(|record| ExitCode::of(record.exit_code)));
         let run = RunInfo {
             id: self.shared.setup.run_id.clone(),

@@ -87,6 +87,8 @@ pub struct Shared {
     facts: Mutex<BTreeMap<NodeId, Arc<serde_json::Value>>>,
     pending: Mutex<Vec<Pending>>,
     past: Mutex<BTreeMap<String, Past>>,
+    /// The globs behind digests of files.
+    manifests: Mutex<BTreeMap<String, Vec<String>>>,
     budget: Budget,
     programs: Mutex<BTreeMap<String, Program>>,
 }
@@ -104,6 +106,7 @@ impl Shared {
             facts: Mutex::default(),
             pending: Mutex::default(),
             past: Mutex::default(),
+            manifests: Mutex::default(),
             budget: Budget::default(),
             programs: Mutex::default(),
             setup,
@@ -224,8 +227,7 @@ impl Shared {
 
     pub(super) fn remember(&self, node: &NodeId, needs: &Needs, past: Past) {
         if let Some(digest) = past.parts.get(&Part::Files) {
-            let files = &self.setup.files;
-            self.history.keep_manifest(digest, || files.manifest(&files.select(&needs.inputs)));
+            lock(&self.manifests).entry(digest.to_owned()).or_insert_with(|| needs.inputs.clone());
         }
         lock(&self.past).insert(node.to_string(), past);
     }
@@ -233,6 +235,9 @@ impl Shared {
     /// Keeps what the nodes of this run did.
     pub(super) fn keep_history(&self) {
         self.history.add(&self.setup.run_id, &lock(&self.past));
+        let files = &self.setup.files;
+        let of = |inputs: &Vec<String>| files.manifest(&files.select(inputs));
+        self.history.keep_manifests(&lock(&self.manifests), of);
     }
 
     pub(super) fn expected(&self, nodes: &[NodeId]) -> Vec<Option<u64>> {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,9 @@ impl Drop for Registry {
 
 impl Registry {
     fn start() -> Registry {
-        let builds = Path::new(&std::env::var_os("HOME").unwrap()).join(".cache/slipway/lab/build");
+        let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache");
+        let caches = std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
+        let builds = caches.join("slipway/lab/build");
         let built = fs::read_dir(&builds).into_iter().flatten().flatten();
         let program = built.map(|build| build.path().join("bin/registry")).find(|path| path.is_file());
         assert!(program.is_some(), "no registry below {}: `cargo xtask lab up` builds it", builds.display());
