@@ -160,7 +160,7 @@ pub struct RunArgs {
     /// Show what would run and what is missing; run nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Cores to use [default: all].
+    /// Cores to use [default: all, and one more to start and end stages].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub jobs: Option<u32>,
 }

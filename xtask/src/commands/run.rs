@@ -177,10 +177,11 @@ fn run_id() -> String {
     format!("{}-{}", now.strftime("%Y%m%dT%H%M%S%3f"), std::process::id())
 }
 
+/// One more stage than there are cores: while one starts or ends, another computes.
 fn capacity(jobs: Option<u32>) -> Capacity {
     let cores =
         std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
-    Capacity { cores: jobs.unwrap_or(cores), memory_mib: memory_mib().unwrap_or(4096) }
+    Capacity { cores: jobs.unwrap_or(cores + 1), memory_mib: memory_mib().unwrap_or(4096) }
 }
 
 /// The memory that the system can give without swapping, in MiB.

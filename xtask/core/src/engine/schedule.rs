@@ -100,6 +100,10 @@ impl Schedule {
 
     /// What to do now. After [`Next::Start`] the node counts as running.
     pub fn step(&mut self) -> Next {
+        if self.load.nodes > 0 && self.load.cores >= self.capacity.cores {
+            // Whatever is next has no room, and nothing has ended that others could be skipped for.
+            return Next::Wait;
+        }
         for position in 0..self.waiting.len() {
             let at = self.waiting[position];
             if let Some(before) = self.blocked_by(at) {
