@@ -276,11 +276,13 @@ async fn a_stage_that_changes_the_world_runs_every_time_and_has_no_key() {
 }
 
 /// A stage of a service that needs a tool or nothing, and says when it ran.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Tooled {
     service: &'static str,
     tools: Vec<&'static str>,
     ran: Arc<Notify>,
+    takes: Duration,
+    fails: bool,
 }
 
 impl Stage for Tooled {
@@ -297,7 +299,8 @@ impl Stage for Tooled {
         for tool in &self.tools {
             cx.program(tool)?;
         }
-        Ok(())
+        tokio::time::sleep(self.takes).await;
+        if self.fails { Err(StageError::Config("on purpose".to_owned())) } else { Ok(()) }
     }
 
     fn judge(&self, (): &(), _: &Limits, _: Date) -> Verdict {
@@ -339,8 +342,8 @@ async fn run_both(
     let setup = setup(folder.path(), Duration::from_secs(600), cancel, events);
     let ran = Arc::new(Notify::new());
     let nodes = vec![
-        Tooled { service: "needy", tools: vec!["helm"], ran: Arc::default() },
-        Tooled { service: "plain", tools: of_plain, ran: Arc::clone(&ran) },
+        Tooled { service: "needy", tools: vec!["helm"], ..Tooled::default() },
+        Tooled { service: "plain", tools: of_plain, ran: Arc::clone(&ran), ..Tooled::default() },
     ];
     let planned = Planned::new(setup, nodes).unwrap();
     let late = async move {
@@ -385,6 +388,29 @@ fn tool(name: &str) -> Program {
         extra_path: None,
         notes: Vec::new(),
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_skipped_before_its_tool_was_known_to_be_missing_is_reported_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_source, cancel) = CancelSource::new();
+    let (events, _inbox) = mpsc::unbounded_channel();
+    let setup = setup(folder.path(), Duration::from_secs(600), cancel, events);
+    let nodes = vec![
+        Tooled { service: "needy", tools: vec!["helm"], ..Tooled::default() },
+        Tooled { service: "failing", fails: true, ..Tooled::default() },
+        Tooled { service: "lasting", takes: Duration::from_secs(60), ..Tooled::default() },
+    ];
+    let node = nodes[0].id();
+    let late = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let why = Why::Unreachable { tool: "helm".to_owned(), tried: Vec::new() };
+        Supplies { presets: BTreeMap::from([(node, Preset::Skip(why))]), ..Supplies::default() }
+    };
+    let planned = Planned::new(setup, nodes).unwrap();
+    let report = planned.run(Supplies::default(), nothing_comes(), late).await;
+    assert_eq!(report.stages.len(), 3, "{report:?}");
+    assert_eq!(named(&report, "needy").skipped, Some(Why::FailFast));
 }
 
 #[tokio::test]

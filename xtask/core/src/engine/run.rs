@@ -159,10 +159,12 @@ struct Run<N> {
 }
 
 impl<N: Node> Run<N> {
-    /// All that is missing is reported together, before anything that needs it starts.
+    /// All that is missing is reported together, before anything that needs it starts. What was skipped meanwhile has been reported.
     fn report(&mut self, mut presets: BTreeMap<NodeId, Preset>) {
         for at in 0..self.ids.len() {
-            if let Some(preset) = presets.remove(&self.ids[at]) {
+            if self.schedule.is_waiting(at)
+                && let Some(preset) = presets.remove(&self.ids[at])
+            {
                 let driver = self.driver(at);
                 let record = match preset {
                     Preset::Skip(why) => driver.skipped(why),

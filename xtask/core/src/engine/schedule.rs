@@ -142,6 +142,11 @@ impl Schedule {
         self.held[at] = false;
     }
 
+    /// Whether a node has neither started nor ended.
+    pub fn is_waiting(&self, at: usize) -> bool {
+        self.states[at] == State::Waiting
+    }
+
     /// The indices that have not started, for a run that is being stopped.
     pub fn not_started(&self) -> Vec<usize> {
         let mut waiting = self.waiting.clone();
