@@ -17,7 +17,8 @@
 //! Elsewhere (macOS, BSD) there is no subreaper and no `/proc`. There the guard kills process groups only: a process that left
 //! its task's group survives, and so do the tasks of a guard that was itself killed.
 //!
-//! Signals to this process are heard in [`signals`]. Two ways around the guard, for what needs none: [`query`] asks a short question, [`replace`] becomes another program.
+//! Signals to this process are heard in [`signals`]. Two ways around the guard, for what needs none: [`query`] asks a short question,
+//! [`replace`] becomes another program.
 //!
 //! What this room must not do: decide what an exit code means, retry, read the environment, or print.
 
