@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A lab that is taken down when the test ends, however it ends.
 pub(crate) struct Lab {
@@ -230,6 +230,19 @@ impl Lab {
             self.ask(async |client| Api::<ConfigMap>::namespaced(client, namespace).get_opt(&name).await);
         let text = map.unwrap().and_then(|map| map.data.unwrap_or_default().remove("journal.json"));
         text.map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default()
+    }
+
+    /// Waits until the journal of a release names this phase, in another run than the one that is `known`.
+    pub(crate) fn comes_to(&self, namespace: &str, release: &str, phase: &str, known: &str) {
+        let deadline = Instant::now() + Duration::from_secs(180);
+        loop {
+            let record = self.journal(namespace, release);
+            if record["phase"] == phase && record["run"]["id"] != known {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{release} never came to {phase}: {record}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The phase that the journal of an environment names, asked without this program.

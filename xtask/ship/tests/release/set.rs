@@ -197,19 +197,6 @@ fn nothing_is_released_after_a_refusal(lab: &Lab) {
     assert_eq!(said.code, 2, "{said:?}");
 }
 
-/// Waits until the journal of a service names this phase, for another stamp than before.
-fn until(lab: &Lab, service: &str, phase: &str, known: &str) {
-    let deadline = Instant::now() + Duration::from_secs(180);
-    while Instant::now() < deadline {
-        let record = lab.journal("set", service);
-        if record["phase"] == phase && record["run"]["id"] != known {
-            return;
-        }
-        sleep(Duration::from_millis(20));
-    }
-    panic!("{service} never came to {phase}");
-}
-
 /// Waits until every service has begun, for another run than before: Helm serves only some of a wave at a time.
 fn all_begun(lab: &Lab, known: &str) {
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -234,7 +221,7 @@ fn killed_and_recovered(lab: &Lab) {
         values(lab, stamp, fault);
         let (known, before) = (last_run(lab), status(lab));
         let mut child = lab.start(&["deploy", "--env", "set", "--set"]);
-        until(lab, service, phase, &known);
+        lab.comes_to("set", service, phase, &known);
         if code == 0 {
             all_begun(lab, &known);
         }
@@ -261,7 +248,7 @@ fn stopped(lab: &Lab) {
         values(lab, stamp, None);
         let known = last_run(lab);
         let mut child = lab.start(&["deploy", "--env", "set", "--set"]);
-        until(lab, service, phase, &known);
+        lab.comes_to("set", service, phase, &known);
         let asked = Instant::now();
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();

@@ -8,8 +8,6 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use std::fmt::Write;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 /// Each needs the one before.
 const SERVICES: [&str; 3] = ["front", "middle", "last"];
@@ -68,19 +66,6 @@ fn image(lab: &Lab, environment: &str, service: &str) -> String {
     image.as_str().unwrap().to_owned()
 }
 
-/// Waits until the journal of a service names this phase, for another run than before.
-fn until(lab: &Lab, service: &str, phase: &str, known: &Value) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    loop {
-        let record = lab.journal("dev", service);
-        if record["phase"] == phase && record["run"]["id"] != *known {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{service} never came to {phase}: {record}");
-        sleep(Duration::from_millis(20));
-    }
-}
-
 fn refused(said: &Said, words: &str) {
     assert!(said.code == 11 && said.stderr.contains(words), "{words}: {said:?}");
 }
@@ -118,9 +103,9 @@ fn promoted(lab: &Lab) {
 
 fn one_at_a_time(lab: &Lab) {
     built(lab, 1);
-    let known = lab.journal("dev", "middle")["run"]["id"].clone();
+    let known = lab.journal("dev", "middle")["run"]["id"].as_str().unwrap().to_owned();
     let mut first = lab.start(&["deploy", "--env", "dev", "--set"]);
-    until(lab, "middle", "watch", &known);
+    lab.comes_to("dev", "middle", "watch", &known);
     refused(&lab.say(&["deploy", "--env", "dev", "--set"]), "is at work on this release");
     refused(&lab.say(&["deploy", "--env", "dev", "--service", "front"]), "is at work on this release");
     // What is proven now may go back with the others.
@@ -139,9 +124,9 @@ fn forgotten(lab: &Lab) {
     // The lock of a dead one has to run out.
     repository(lab, "60s");
     built(lab, 0);
-    let known = lab.journal("dev", "middle")["run"]["id"].clone();
+    let known = lab.journal("dev", "middle")["run"]["id"].as_str().unwrap().to_owned();
     let mut deployer = lab.start(&["deploy", "--env", "dev", "--set"]);
-    until(lab, "middle", "watch", &known);
+    lab.comes_to("dev", "middle", "watch", &known);
     deployer.kill().unwrap();
     deployer.wait().unwrap();
     let said = lab.say(&["recover", "--env", "dev", "--set", "--override"]);
@@ -158,9 +143,9 @@ fn forgotten(lab: &Lab) {
 fn edited(lab: &Lab) {
     built(lab, 1);
     faults(lab, &json!({ "last": "crash:start" }));
-    let known = lab.journal("dev", "last")["run"]["id"].clone();
+    let known = lab.journal("dev", "last")["run"]["id"].as_str().unwrap().to_owned();
     let mut deployer = lab.start(&["deploy", "--env", "dev", "--set"]);
-    until(lab, "last", "watch", &known);
+    lab.comes_to("dev", "last", "watch", &known);
     let edit = Patch::Merge(json!({ "spec": { "revisionHistoryLimit": 3 } }));
     lab.ask(async |client| {
         let api = Api::<Deployment>::namespaced(client, "dev");
