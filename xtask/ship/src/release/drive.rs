@@ -9,7 +9,7 @@ use super::lock::Held;
 use super::objects::{self, Object};
 use super::open::Cx;
 use super::phase::{Phase, Signal, next};
-use super::prove::{self, Fault, Seen};
+use super::prove::{self, Answered, Fault, Seen};
 use super::tell::seconds;
 use crate::helm::{Chart, HelmError, Rendered, digest};
 use serde::Serialize;
@@ -224,26 +224,29 @@ impl<'a> Drive<'a> {
                 self.reject(record, fault);
                 Signal::Bad
             }
-            Seen::Superseded(what) => {
-                self.cx.tell.line(&format!("SUPERSEDED: {what}; nothing more is touched"));
-                record.because(&format!("superseded: {what}"));
-                Signal::Superseded
-            }
+            Seen::Superseded(what) => self.superseded(record, &what),
         })
+    }
+
+    fn superseded(&self, record: &mut Record, what: &str) -> Signal {
+        self.cx.tell.line(&format!("SUPERSEDED: {what}; nothing more is touched"));
+        record.because(&format!("superseded: {what}"));
+        Signal::Superseded
     }
 
     async fn smoke(&mut self, record: &mut Record) -> Result<Signal, ReleaseError> {
         let objects = self.objects(record.revision).await?;
-        Ok(match prove::smoke(self.cx, &objects).await? {
-            Ok(what) => {
+        Ok(match prove::smoke(self.cx, &objects, &record.applied).await? {
+            Answered::Right(what) => {
                 self.cx.tell.line(&format!("smoke: {what}"));
                 record.because(&what);
                 Signal::Done
             }
-            Err(fault) => {
+            Answered::Wrong(fault) => {
                 self.reject(record, fault);
                 Signal::Bad
             }
+            Answered::Superseded(what) => self.superseded(record, &what),
         })
     }
 

@@ -7,7 +7,7 @@ use super::facts;
 use super::journal::{Back, Record, Rung};
 use super::objects::{self, Object};
 use super::phase::Signal;
-use super::prove::{self, Seen};
+use super::prove::{self, Answered, Seen};
 use super::trial::{Trial, Tried};
 use crate::cluster::ClusterError;
 use crate::helm::{HelmError, Status, digest};
@@ -160,17 +160,21 @@ impl Drive<'_> {
             watched = prove::watch(cx, asked) => watched?,
             error = self.unstick(&objects) => return Err(error),
         };
-        let failed = match watched {
-            Seen::Good => prove::smoke(cx, &objects).await?.err(),
-            Seen::Bad(fault) => Some(fault),
-            Seen::Superseded(what) => {
+        let answered = match watched {
+            Seen::Good => prove::smoke(cx, &objects, &record.applied).await?,
+            Seen::Bad(fault) => Answered::Wrong(fault),
+            Seen::Superseded(what) => Answered::Superseded(what),
+        };
+        match answered {
+            Answered::Right(_) => {}
+            Answered::Wrong(fault) => {
+                record.because(&format!("revision {} runs again and is not well: {}", back.to, fault));
+                return Ok(Signal::Bad);
+            }
+            Answered::Superseded(what) => {
                 record.because(&format!("superseded while the rollback was verified: {what}"));
                 return Ok(Signal::Superseded);
             }
-        };
-        if let Some(fault) = failed {
-            record.because(&format!("revision {} runs again and is not well: {}", back.to, fault));
-            return Ok(Signal::Bad);
         }
         self.verified = Some(began.elapsed());
         if back.restored {

@@ -27,6 +27,17 @@ pub(crate) enum Seen {
     Superseded(String),
 }
 
+/// What its Deployments answered.
+#[derive(Debug)]
+pub(crate) enum Answered {
+    /// What they should, in words.
+    Right(String),
+    /// Something else, or nothing.
+    Wrong(Fault),
+    /// Somebody else changed it meanwhile: what answered was not what was applied.
+    Superseded(String),
+}
+
 /// Why a release is bad.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(untagged)]
@@ -84,11 +95,15 @@ pub(crate) struct Watched<'a> {
 
 /// The workloads of a manifest, with what they are known again by.
 fn target(cx: &Cx, objects: &[Object], applied: &Applied, soak: Duration, budget: Duration) -> Target {
-    let expected = |(kind, object): (WorkloadKind, &Object)| Expected {
-        kind,
-        name: object.name.clone(),
-        generation: applied.get(&object.title()).map(|mark| mark.generation),
-        images: images(object),
+    let expected = |(kind, object): (WorkloadKind, &Object)| {
+        let mark = applied.get(&object.title());
+        Expected {
+            kind,
+            name: object.name.clone(),
+            generation: mark.map(|mark| mark.generation),
+            spec: mark.map(|mark| mark.spec.clone()),
+            images: images(object),
+        }
     };
     Target {
         namespace: cx.namespace.clone(),
@@ -182,14 +197,17 @@ pub(crate) async fn watch(cx: &Cx, watched: Watched<'_>) -> Result<Seen, Release
     }
 }
 
-/// Asks each Deployment that serves HTTP. Gives what was answered, or why it is not right.
-pub(crate) async fn smoke(cx: &Cx, objects: &[Object]) -> Result<Result<String, Fault>, ReleaseError> {
+/// Asks each Deployment that serves HTTP. Nobody watches meanwhile; so it is looked at once more at the end.
+pub(crate) async fn smoke(cx: &Cx, objects: &[Object], applied: &Applied) -> Result<Answered, ReleaseError> {
     let asked = smoke::ask(cx, objects).await?;
+    if let Some(by) = changed(cx, applied).await? {
+        return Ok(Answered::Superseded(by));
+    }
     if let Some(said) = asked.iter().find_map(Asked::wrong) {
-        return Ok(Err(Fault::Step { step: "smoke", said: said.to_owned() }));
+        return Ok(Answered::Wrong(Fault::Step { step: "smoke", said: said.to_owned() }));
     }
     let said: Vec<String> = asked.iter().map(ToString::to_string).collect();
-    Ok(Ok(if said.is_empty() {
+    Ok(Answered::Right(if said.is_empty() {
         "NOT ASKED: the release has no Deployment".to_owned()
     } else {
         said.join("; ")

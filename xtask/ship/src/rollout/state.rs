@@ -13,6 +13,7 @@ use crate::rollout::signs::Memory;
 use crate::rollout::target::{Expected, Failure, Proof, Superseded, Target, Verdict};
 use crate::rollout::whole;
 use std::collections::{BTreeMap, BTreeSet};
+use xtask_core::ids::sha256;
 
 /// All that is known of a rollout.
 #[derive(Debug, Clone)]
@@ -407,17 +408,20 @@ impl Watched {
 
     /// Remembers the workload when it is ours, and says what has changed it since.
     fn changed_by(&mut self, new: &Workload) -> Option<String> {
+        let other =
+            || Some(format!("its specification was changed: it is generation {} now", new.generation));
         match &self.pinned {
+            None if self.expected.generation.is_some_and(|applied| new.generation < applied) => None,
+            // Whoever came in between before anything was seen.
+            None if self.expected.spec.as_ref().is_some_and(|spec| *spec != sha256(new.spec.as_bytes())) => {
+                other()
+            }
             None => {
-                if self.expected.generation.is_none_or(|applied| new.generation >= applied) {
-                    self.pinned = Some((new.id.uid.clone(), new.spec.clone()));
-                }
+                self.pinned = Some((new.id.uid.clone(), new.spec.clone()));
                 None
             }
             Some((uid, _)) if *uid != new.id.uid => Some("it was deleted and made again".to_owned()),
-            Some((_, spec)) if *spec != new.spec => {
-                Some(format!("its specification was changed: it is generation {} now", new.generation))
-            }
+            Some((_, spec)) if *spec != new.spec => other(),
             Some(_) => None,
         }
     }

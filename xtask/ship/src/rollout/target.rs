@@ -45,6 +45,9 @@ pub struct Expected {
     /// Its generation when it had been applied. Without one, the first that is seen counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
+    /// SHA-256 of what it asked for when it had been applied (`Workload::spec`). Without one, what is seen first counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<String>,
     /// The digest that each container must run; containers that are missing here are not compared.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub images: BTreeMap<String, Digest>,

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// How often a kill may come too late.
 const TRIES: usize = 5;
-/// How long Helm runs between two looks; it is in the middle of a write for many times that.
+/// How long it is not looked for Helm, and how long Helm runs between two looks; it is in the middle of a write for many times that.
 const SLICE: Duration = Duration::from_millis(5);
 /// Environments in which nothing is installed yet: there is one first time in each.
 const INSTALLATIONS: usize = 6;
@@ -27,11 +27,13 @@ fn installation(number: usize) -> String {
 
 #[test]
 fn whatever_is_done_to_a_release_from_outside_it_ends_proven_or_with_a_question() {
-    let usual = ["edited", "upgrade", "rollback", "forward"].map(str::to_owned);
+    let usual = ["upgrade", "rollback", "forward"].map(str::to_owned);
     let usual = usual.into_iter().chain((0..INSTALLATIONS).map(installation));
     let mut environments: Vec<(String, String)> = usual.map(|name| (name, String::new())).collect();
-    let impatient = ", budgets: { soak: 8s, watch: 2m, lock: 1s }";
-    environments.push(("shared".to_owned(), impatient.to_owned()));
+    // Long enough to come in between.
+    for name in ["edited", "shared"] {
+        environments.push((name.to_owned(), ", budgets: { soak: 10s, watch: 2m, lock: 1s }".to_owned()));
+    }
     let lab = Lab::up("meanw", &environments);
     scope(|threads| {
         let parts: [fn(&Lab); 5] = [
@@ -83,12 +85,7 @@ fn edited_by_somebody_else(lab: &Lab) {
     let said = scope(|threads| {
         let deployment = threads.spawn(|| deploy(lab, "edited", &lab.good[1]));
         reaches(lab, "edited", "watch");
-        let edit = Patch::Merge(json!({"spec": {"revisionHistoryLimit": 3}}));
-        lab.ask(async |client| {
-            let api = Api::<Deployment>::namespaced(client, "edited");
-            api.patch("hello-app", &PatchParams::default(), &edit).await
-        })
-        .unwrap();
+        edit(lab, "while it is watched");
         deployment.join().unwrap()
     });
     assert_eq!(said.code, 14, "{said:?}");
@@ -99,13 +96,46 @@ fn edited_by_somebody_else(lab: &Lab) {
     assert_eq!(lab.status("edited")["revision"], 2, "nothing was rolled back");
     let now = lab.ask(async |client| Api::<Deployment>::namespaced(client, "edited").get("hello-app").await);
     let spec = now.unwrap().spec.unwrap();
-    assert_eq!(spec.revision_history_limit, Some(3), "the edit is there");
+    let annotations = spec.template.metadata.unwrap().annotations.unwrap();
+    assert_eq!(annotations["edited"], "while it is watched", "the edit is there");
     let image = spec.template.spec.unwrap().containers[0].image.clone().unwrap();
     assert!(image.ends_with(&lab.good[1]), "and so is what was released: {image}");
 
     assert_eq!(lab.say(&["recover", "--env", "edited"]).code, 14, "only a person can say");
     assert_eq!(lab.say(&["recover", "--env", "edited", "--resume"]).code, 0);
     is_well(lab, "edited");
+
+    let code = (0..TRIES).map(|number| edited_while_it_is_asked(lab, number)).find(|code| *code != 0);
+    assert_eq!(code, Some(14), "what answers then is not what was applied");
+    let reason = lab.journal("edited", "hello")["reason"].clone();
+    assert!(
+        reason.as_str().unwrap().starts_with("superseded: the Deployment hello-app was changed"),
+        "{reason}"
+    );
+    assert_eq!(lab.say(&["recover", "--env", "edited", "--resume"]).code, 0);
+    is_well(lab, "edited");
+}
+
+/// Edits what was released while the deployer, which stands still meanwhile, asks it who it is. Gives what that answered: 0 if it was
+/// faster.
+fn edited_while_it_is_asked(lab: &Lab, number: usize) -> i32 {
+    let mut deployer = lab.start(&["deploy", "--env", "edited", "--digest", &lab.good[number % 2]]);
+    let deployer_pid = Pid::from_child(&deployer);
+    reaches(lab, "edited", "smoke");
+    kill_process(deployer_pid, Signal::STOP).unwrap();
+    edit(lab, &format!("while it is asked, {number}"));
+    kill_process(deployer_pid, Signal::CONT).unwrap();
+    deployer.wait().unwrap().code().unwrap()
+}
+
+/// What somebody does by hand: to a field that is not Helm's, so that Helm does not refuse the next release for it.
+fn edit(lab: &Lab, note: &str) {
+    let edit = Patch::Merge(json!({"spec": {"template": {"metadata": {"annotations": {"edited": note}}}}}));
+    lab.ask(async |client| {
+        let api = Api::<Deployment>::namespaced(client, "edited");
+        api.patch("hello-app", &PatchParams::default(), &edit).await
+    })
+    .unwrap();
 }
 
 fn two_at_once(lab: &Lab) {
@@ -172,9 +202,16 @@ fn struck(lab: &Lab, environment: &str, step: &str, too: bool, digest: impl Fn(u
 /// Kills Helm while its newest revision is pending, and with `too` the deployer with it. Gives what the deployer that lives answered,
 /// or what `recover` did; as an error what the deployer answered because Helm was faster.
 fn hit(lab: &Lab, environment: &str, step: &str, too: bool, digest: &str) -> Result<i32, i32> {
-    let mut deployer = lab.start(&["deploy", "--env", environment, "--digest", digest]);
-    let hit = strike(lab, environment, step, &mut deployer, too);
-    let code = deployer.wait().unwrap().code();
+    let mut deployer = None;
+    let hit = connected(&lab.path("kubeconfig"), async |client| {
+        let secrets = Api::<Secret>::namespaced(client, environment);
+        let notes = Notes { secrets, labels: format!("owner=helm,status=pending-{step}") };
+        // Helm never mends its note of a revision that was not the end.
+        let before = notes.names().await;
+        let deployer = deployer.insert(lab.start(&["deploy", "--env", environment, "--digest", digest]));
+        strike(&notes, &before, deployer, || helm(lab, environment, step == "rollback"), too).await
+    });
+    let code = deployer.unwrap().wait().unwrap().code();
     println!(
         "{environment}: Helm died while pending-{step}: {hit}, the deployer too: {too}, it answered {code:?}"
     );
@@ -189,51 +226,76 @@ fn hit(lab: &Lab, environment: &str, step: &str, too: bool, digest: &str) -> Res
     }
 }
 
-/// Waits for Helm's note that it is in the middle of something, and kills it there. No if it ended before.
-fn strike(lab: &Lab, environment: &str, step: &str, deployer: &mut Child, too: bool) -> bool {
-    let pending = ListParams::default().labels(&format!("owner=helm,status=pending-{step}"));
-    let is_rollback = step == "rollback";
-    connected(&lab.path("kubeconfig"), async |client| {
-        let secrets = Api::<Secret>::namespaced(client, environment);
-        let names = async || -> BTreeSet<String> {
-            let list = secrets.list_metadata(&pending).await.unwrap();
-            list.items.iter().map(ResourceExt::name_any).collect()
-        };
-        // Helm never mends its note of a revision that was not the end.
-        let before = names().await;
-        while deployer.try_wait().unwrap().is_none() {
-            let Some(helm) = helm(environment, is_rollback) else { continue };
-            // It runs in slices, and stands still while it is looked at: so its moment cannot be missed.
-            while kill_process(helm, Signal::STOP).is_ok() && deployer.try_wait().unwrap().is_none() {
-                let Some(new) = names().await.into_iter().find(|name| !before.contains(name)) else {
-                    let _ = kill_process(helm, Signal::CONT);
-                    sleep(SLICE);
-                    continue;
-                };
-                if too {
-                    deployer.kill().unwrap();
-                }
-                let _ = kill_process(helm, Signal::KILL);
-                // Its last word may have been under way.
-                sleep(Duration::from_millis(200));
-                return names().await.contains(&new);
-            }
-        }
-        false
-    })
+/// What Helm notes in the cluster while it is in the middle of something.
+struct Notes {
+    secrets: Api<Secret>,
+    labels: String,
 }
 
-/// The process that changes the cluster for an environment.
-fn helm(environment: &str, is_rollback: bool) -> Option<Pid> {
+impl Notes {
+    /// Their names. The cluster of a machine that is busy may not answer in time; asking again changes nothing.
+    async fn names(&self) -> BTreeSet<String> {
+        let pending = ListParams::default().labels(&self.labels);
+        let mut answer = self.secrets.list_metadata(&pending).await;
+        for _ in 0..5 {
+            if answer.is_ok() {
+                break;
+            }
+            answer = self.secrets.list_metadata(&pending).await;
+        }
+        answer.unwrap().items.iter().map(ResourceExt::name_any).collect()
+    }
+}
+
+/// Waits for a note that is not one of those `before`, and kills Helm there. No if it ended before.
+async fn strike(
+    notes: &Notes,
+    before: &BTreeSet<String>,
+    deployer: &mut Child,
+    helm: impl Fn() -> Option<Pid>,
+    too: bool,
+) -> bool {
+    while deployer.try_wait().unwrap().is_none() {
+        let Some(helm) = helm() else {
+            sleep(SLICE);
+            continue;
+        };
+        // It runs in slices, and stands still while it is looked at: so its moment cannot be missed.
+        while kill_process(helm, Signal::STOP).is_ok() && deployer.try_wait().unwrap().is_none() {
+            let now = notes.names().await;
+            let Some(new) = now.difference(before).next() else {
+                let _ = kill_process(helm, Signal::CONT);
+                sleep(SLICE);
+                continue;
+            };
+            if too {
+                deployer.kill().unwrap();
+            }
+            let _ = kill_process(helm, Signal::KILL);
+            // Its last word may have been under way.
+            sleep(Duration::from_millis(200));
+            return notes.names().await.contains(new);
+        }
+    }
+    false
+}
+
+/// The process that changes the lab's cluster for an environment.
+fn helm(lab: &Lab, environment: &str, is_rollback: bool) -> Option<Pid> {
+    let kubeconfig = format!("KUBECONFIG={}", lab.path("kubeconfig").display());
     let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let found = processes.into_iter().find(|process| {
-        let said = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said);
+        let read = |file| {
+            let bytes = std::fs::read(process.path().join(file)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let said = read("cmdline");
         let words: Vec<&str> = said.split('\0').collect();
         Path::new(words[0]).file_name().is_some_and(|name| name == "helm")
             && words.get(1) == Some(if is_rollback { &"rollback" } else { &"upgrade" })
             && words.windows(2).any(|pair| pair == ["--namespace", environment])
             && !words.contains(&"--dry-run=server")
+            && read("environ").split('\0').any(|variable| variable == kubeconfig)
     });
     Pid::from_raw(found?.file_name().to_str()?.parse().ok()?)
 }

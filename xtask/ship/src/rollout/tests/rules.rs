@@ -5,6 +5,7 @@ use super::scene::{
 };
 use crate::rollout::seen::{ContainerState, Kind, Millis, What, WorkloadKind};
 use crate::rollout::{Expected, Graces, Rule, Target, Verdict};
+use xtask_core::ids::sha256;
 
 /// What a container waits for, and how long that is borne.
 #[test]
@@ -307,6 +308,13 @@ fn a_specification_that_somebody_else_changed_is_superseded_at_once() {
         assert!(by.by.contains(words) && by.decided_ms == 2000, "{by:?}");
         assert!(matches!(scene.at(BUDGET), Verdict::Superseded(_)), "a verdict stays");
     }
+    // Also before it was seen for the first time; what is older than what was applied does not count.
+    let expected = Expected { generation: Some(2), spec: Some(sha256(b"old")), ..Expected::named("hello") };
+    let verdict = Scene::of(Target { workloads: vec![expected], ..target() }, 2).verdict();
+    assert!(matches!(&verdict, Verdict::Superseded(by) if by.by.contains("generation 2")), "{verdict:?}");
+    let expected = Expected { generation: Some(3), spec: Some(sha256(b"newer")), ..Expected::named("hello") };
+    let verdict = Scene::of(Target { workloads: vec![expected], ..target() }, 2).verdict();
+    assert_eq!(verdict, Verdict::Watching);
     let mut scene = Scene::new();
     scene.see(2000, What::Gone { kind: Kind::Workload(WorkloadKind::Deployment), uid: "d".to_owned() });
     assert!(matches!(scene.verdict(), Verdict::Superseded(by) if by.by.contains("deleted")));
