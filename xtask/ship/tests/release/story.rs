@@ -96,6 +96,19 @@ fn refused(lab: &Lab) {
     let said = lab.say(&["deploy", "--env", "dev", "--digest", &absent]);
     assert_eq!(said.code, 11, "{said:?}");
     assert!(said.stderr.contains("found nothing in the registry"), "{said:?}");
+    let template = lab.path("charts/app/templates/misspelt.yaml");
+    std::fs::write(
+        &template,
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: misspelt }\ndate: { a: b }\n",
+    )
+    .unwrap();
+    let said = lab.say(&["deploy", "--env", "dev", "--digest", &lab.good[0]]);
+    std::fs::remove_file(template).unwrap();
+    assert_eq!(said.code, 11, "{said:?}");
+    assert!(
+        said.stderr.contains("ConfigMap misspelt") && said.stderr.contains(".date: field not declared"),
+        "{said:?}"
+    );
     for environment in ["guarded", "frozen"] {
         assert_eq!(lab.status(environment)["revision"], serde_json::Value::Null, "nothing was touched");
     }
