@@ -15,6 +15,8 @@ use tokio::time::{Instant, interval, sleep};
 const EXPIRES: Duration = Duration::from_secs(30);
 /// How often it renews.
 const RENEW: Duration = Duration::from_secs(10);
+/// How often it is tried to give a lock back. One renewal can be under way; a second one cannot.
+const RELEASES: usize = 3;
 /// How often one who waits looks.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -168,11 +170,13 @@ impl Held {
     /// Gives the lock back. What fails here heals by itself when the Lease expires.
     pub(crate) async fn release(self) {
         self.renewal.abort();
-        if let Ok(Some(seen)) = self.place.look().await
-            && seen.holder.as_deref() == Some(&self.holder)
-            && seen.transitions == self.token
-        {
-            let _ = self.place.put(None, self.token, Some(seen.version)).await;
+        // A renewal that was on its way arrives all the same, and then the Lease is another version than the one that was looked at.
+        for _ in 0..RELEASES {
+            let Ok(Some(seen)) = self.place.look().await else { return };
+            let ours = seen.holder.as_deref() == Some(&self.holder) && seen.transitions == self.token;
+            if !ours || self.place.put(None, self.token, Some(seen.version)).await.unwrap_or(true) {
+                return;
+            }
         }
     }
 }
