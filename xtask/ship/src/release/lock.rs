@@ -190,6 +190,64 @@ impl Drop for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::fake::{Fake, Reply};
+    use serde_json::{Value, json};
+    use std::sync::Mutex;
+
+    /// What an API server answers, as far as it is asked here. `late` renewals arrive before the next write does.
+    fn server(late: u32) -> Fake {
+        let lease = Mutex::new((1_u32, "us".to_owned(), late));
+        Fake::start(move |request| {
+            let say = |status, body: Value| {
+                Reply::Say(status, "Content-Type: application/json\r\n", body.to_string())
+            };
+            let mut lease = lease.lock().unwrap();
+            let (version, holder, late) = &mut *lease;
+            if request.target.contains("/leases/") && request.method == "PUT" {
+                let put: Value = serde_json::from_str(&request.body).unwrap();
+                if *late > 0 {
+                    *late -= 1;
+                    *version += 1;
+                }
+                if put["metadata"]["resourceVersion"].as_str() != Some(version.to_string().as_str()) {
+                    let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                        "message": "the object has been modified", "reason": "Conflict", "code": 409 });
+                    return say(409, status);
+                }
+                *version += 1;
+                put["spec"]["holderIdentity"].as_str().unwrap().clone_into(holder);
+            }
+            let body = match request.target.as_str() {
+                target if target.contains("/leases/") => json!({
+                    "metadata": { "name": "slipway-lock-hello", "resourceVersion": version.to_string() },
+                    "spec": { "holderIdentity": holder, "leaseTransitions": 4 } }),
+                target if target.ends_with("/version") => {
+                    json!({ "major": "1", "minor": "36", "gitVersion": "v1.36.3",
+                    "gitCommit": "", "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": "" })
+                }
+                _ => json!({ "metadata": { "name": "kube-system", "uid": "u" } }),
+            };
+            say(200, body)
+        })
+    }
+
+    #[tokio::test]
+    async fn a_lock_is_given_back_although_a_renewal_is_on_its_way() {
+        for late in [0, 1] {
+            let fake = server(late);
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("kubeconfig");
+            let kubeconfig = json!({ "apiVersion": "v1", "kind": "Config", "current-context": "c",
+                "clusters": [{ "name": "c", "cluster": { "server": fake.url() } }],
+                "users": [{ "name": "c", "user": {} }],
+                "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "c" } }] });
+            std::fs::write(&file, kubeconfig.to_string()).unwrap();
+            let cluster = crate::cluster::connect(Some(&file), None).await.unwrap();
+            let place = Place::of(&cluster, "dev", "hello");
+            Held::new(place.clone(), "us".to_owned(), 4).release().await;
+            assert_eq!(place.look().await.unwrap().unwrap().holder, None, "{late}");
+        }
+    }
 
     fn held_by(holder: Option<&str>) -> Lease {
         Lease { holder: holder.map(str::to_owned), transitions: 4, version: "9".into() }
